@@ -1,0 +1,41 @@
+"""The command line: results on stdout, progress and errors on stderr, exit 0, 1 (failed), 2 (usage) or 130 (interrupted).
+
+Importing it loads neither torch nor ray; commands import what they need.
+"""
+
+import json
+import os
+import sys
+
+from evo.errors import EvoError
+
+
+def main() -> None:
+    """The `evo` command."""
+    from evo.cli.app import app
+
+    try:
+        app(prog_name="evo")
+    except EvoError as error:
+        _tell(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("evo: interrupted; `evo resume` goes on with a run", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _tell(error: EvoError) -> None:
+    """One or two lines on stderr, and with --json an envelope on stdout."""
+    if os.environ.get("EVO_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    if "--json" in sys.argv:
+        envelope = {"kind": error.kind, "message": error.message, "hint": error.hint}
+        print(json.dumps({"error": envelope}, ensure_ascii=False))
+    print(f"evo: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"     {error.hint}", file=sys.stderr)

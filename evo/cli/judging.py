@@ -1,0 +1,155 @@
+"""`evo check` and `evo evaluate`: one evaluator, or one folder of files, judged as a search judges, without a search."""
+
+import statistics
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evo import draws, workspace
+from evo.cli import output
+from evo.errors import EvoError
+from evo.status import Status
+
+if TYPE_CHECKING:
+    from evo.evaluator import Evaluator
+    from evo.trainer.trainer import Judgement, Trainer
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Seed = Annotated[int, typer.Option(help="As in a run: the same seed and replicate train the same.")]
+Evaluator_ = Annotated[str, typer.Argument(metavar="EVALUATOR", help="A folder, or a name in evaluators/.")]
+
+
+def check(
+    evaluator: Evaluator_ = "tiny_gpt",
+    trainings: Annotated[
+        int, typer.Option(help="How often the baseline is trained, each on a seed of its own.", min=1)
+    ] = 1,
+    seed: Seed = 1,
+    device: DeviceName = "auto",
+    json: Json = False,
+) -> None:
+    """Run an evaluator's baseline through everything, and print what was measured. Exit 1 where it fails."""
+    from evo.corpus import PARTS
+
+    judged = _load(evaluator)
+    text = judged.load_data()
+    parts = {part: {"bytes": len(text.parts[part]), "sha256": digest} for part, digest in text.sha256().items()}
+    for part in ("heldout", "test"):
+        parts[part]["passages_also_elsewhere"] = round(text.overlap(part), 5)
+    if not json:
+        print(f"{judged.spec.name}: {judged.spec.description}")
+        print(f"protected settings: {', '.join(f'{k} = {v!r}' for k, v in judged.spec.settings.items())}")
+        for part in PARTS:
+            print(f"{part + ':':<9}{parts[part]['bytes']:>10} bytes  {str(parts[part]['sha256'])[:12]}")
+    _warn_of_overlap(parts)
+    results = [_judge(_trainer(judged, device), judged.baseline, seed, replicate) for replicate in range(trainings)]
+    if json:
+        output.as_json({"evaluator": judged.spec.name, "data": parts, "trainings": [r.as_dict() for r in results]})
+    else:
+        for replicate, result in enumerate(results):
+            print(f"\nbaseline, seed {replicate}:")
+            _tell(result)
+        losses = [r.val_loss for r in results if r.val_loss is not None]
+        if len(losses) > 1:
+            print(
+                f"\nmean {statistics.mean(losses):.4f}, standard deviation {statistics.stdev(losses):.4f} of {len(losses)}"
+            )
+    if any(result.status != Status.OK for result in results):
+        raise typer.Exit(1)
+
+
+def evaluate(
+    evaluator: Evaluator_,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where the files are; a missing one is the baseline's.")
+    ],
+    seed: Seed = 1,
+    replicate: Annotated[int, typer.Option(help="0 is what a search trains first.", min=0)] = 0,
+    device: DeviceName = "auto",
+    json: Json = False,
+) -> None:
+    """Judge the files in DIR as a candidate would be judged, with no search and no model. Exit 1 where it fails.
+
+    They are trained with the rights of your own user: see what isolation `process` stops, in evo doctor.
+    """
+    from evo.trainer.trainer import Judgement
+    from evo.verify import static
+
+    judged = _load(evaluator)
+    files = _files(folder, judged)
+    failure = static.check(files, judged)
+    if failure is not None:
+        result = Judgement(status=failure.status, reason=failure.reason)
+    else:
+        result = _judge(_trainer(judged, device), files, seed, replicate)
+    if json:
+        output.as_json(result.as_dict())
+    else:
+        _tell(result)
+    if result.status != Status.OK:
+        raise typer.Exit(1)
+
+
+def _load(name: str) -> "Evaluator":
+    from evo import evaluator
+
+    return evaluator.load(workspace.locate("evaluators", name))
+
+
+def _files(folder: Path, evaluator: "Evaluator") -> dict[str, str]:
+    """The evaluator's files in `folder`, the baseline's where one is missing."""
+    files = dict(evaluator.baseline)
+    found = [name for name in evaluator.spec.files if (folder / name).is_file()]
+    if not found:
+        wanted = " or ".join(evaluator.spec.files)
+        raise EvoError(f"expected {wanted} in {folder}, found neither", kind="usage")
+    for name in found:
+        try:
+            files[name] = (folder / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise EvoError(f"cannot read {folder / name}: {error}", kind="usage") from None
+    return files
+
+
+def _trainer(evaluator: "Evaluator", device: str) -> "Trainer":
+    from evo.trainer import device as devices
+    from evo.trainer.trainer import Trainer
+
+    return Trainer(evaluator, devices.find(device))
+
+
+def _judge(trainer: "Trainer", files: dict[str, str], seed: int, replicate: int) -> "Judgement":
+    from evo.trainer.trainer import Job
+
+    began = time.perf_counter()
+    initialisation, data_order = draws.replicate_seeds(seed, replicate)
+    result = trainer.judge(Job(files, initialisation, data_order))
+    output.note(f"judged in {time.perf_counter() - began:.1f} s")
+    return result
+
+
+def _tell(result: "Judgement") -> None:
+    values = result.as_dict()
+    tail = values.pop("output_tail")
+    curve = values.pop("curve")
+    values.pop("started_at")
+    output.fields({name: value for name, value in values.items() if value not in (None, "")})
+    if curve:
+        shown = " ".join(
+            f"{p['step']}:{p['reported_val_loss']:.3f}" for p in curve if p["reported_val_loss"] is not None
+        )
+        print(f"curve (step:reported validation loss): {shown}")
+    if tail and result.status != Status.OK:
+        print(f"--- what it printed ---\n{output.clean(tail).rstrip()}")
+
+
+def _warn_of_overlap(parts: dict[str, dict[str, Any]]) -> None:
+    for part in ("heldout", "test"):
+        share = parts[part]["passages_also_elsewhere"]
+        if share > 0.01:
+            output.note(
+                f"warning: {share:.1%} of the 32-byte passages of {part} also stand in a part that candidates see"
+            )

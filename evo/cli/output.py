@@ -1,0 +1,77 @@
+"""How results and progress are written: tables and JSON on stdout, everything else on stderr."""
+
+import datetime
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+progress = Console(stderr=True)
+"""Where prose and progress go."""
+
+
+def is_plain() -> bool:
+    """Whether stdout is piped: tables are then tab-separated."""
+    return not sys.stdout.isatty()
+
+
+def note(text: str) -> None:
+    """One line for people, on stderr."""
+    progress.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def as_json(value: Any) -> None:
+    """A result as JSON on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A result as a table on stdout: drawn for a terminal, tab-separated with a header for a pipe."""
+    cells = [[cell(value) for value in row] for row in rows]
+    if is_plain():
+        for row in [list(columns), *cells]:
+            print("\t".join(text.replace("\t", " ").replace("\n", " ") for text in row))
+        return
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float | None) for row in rows)
+        drawn.add_column(
+            name, justify="right" if numeric else "left", overflow="ellipsis", max_width=None if numeric else 70
+        )
+    for row in cells:
+        drawn.add_row(*(text.replace("\n", " ") for text in row))
+    Console(markup=False, highlight=False).print(drawn)
+
+
+def cell(value: Any) -> str:
+    """One value as text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return clean(str(value))
+
+
+def clean(text: str) -> str:
+    """Text that came from a candidate, without the control characters that a terminal obeys."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
+def fields(values: Mapping[str, Any]) -> None:
+    """`name: value` lines on stdout."""
+    width = max((len(name) for name in values), default=0)
+    for name, value in values.items():
+        print(f"{name + ':':<{width + 2}}{cell(value)}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    return str(value)

@@ -1,0 +1,218 @@
+"""Commands that only read: `evo runs`, `show`, `best`, `diff`, `sql`. They import neither torch nor ray."""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evo import workspace
+from evo.cli import output
+from evo.errors import EvoError
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+RunName = Annotated[str | None, typer.Argument(help="A run's name; default the latest.")]
+
+
+def runs(json: Json = False) -> None:
+    """List the runs of this workspace."""
+    from dataclasses import asdict, fields
+
+    from evo.driver import folder
+
+    found = folder.summaries(workspace.population())
+    if json:
+        output.as_json([asdict(run) for run in found])
+    elif found:
+        names = [field.name for field in fields(folder.RunSummary)]
+        output.table(names, [[getattr(run, name) for name in names] for run in found])
+    else:
+        output.note(f"no runs in {workspace.population()}; start one: evo run")
+
+
+def show(
+    run: RunName = None,
+    number: Annotated[int | None, typer.Argument(metavar="[ID]", help="A candidate.")] = None,
+    json: Json = False,
+) -> None:
+    """Show how a run stands, or everything about one of its candidates."""
+    name, rows = _rows(run)
+    if number is not None:
+        _show_candidate(_one(rows, name, number), as_json=json)
+        return
+    from evo import report
+
+    selection = _config(name).selection
+    now = report.standing(rows, selection)
+    if json:
+        output.as_json(
+            {"run": name, "done": now.done, "failures": now.failures, "gain": now.gain}
+            | {"baseline": _brief(now.baseline), "leader": _brief(now.leader)}
+        )
+        return
+    print("\n".join(map(output.clean, report.ending(name, rows, selection, f"population/{name}"))))
+
+
+def best(
+    run: RunName = None,
+    export: Annotated[Path | None, typer.Option(help="Write its files, persona and scores into this folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Show a run's leader: the fittest candidate by the run's own rule; export it with --export DIR."""
+    from evo import report
+
+    name, rows = _rows(run)
+    leader = report.standing(rows, _config(name).selection).leader
+    if leader is None:
+        raise EvoError(f"no candidate of run {name} was scored", hint=f"evo show {name}", kind="run")
+    if export is not None:
+        _export(leader, export)
+        output.note(f"exported candidate {leader['id']} of {name} to {export}")
+    if json:
+        output.as_json(_brief(leader))
+    else:
+        _show_candidate(leader, as_json=False)
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="RUN:ID, or ID in the latest run.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="RUN:ID, or ID in the latest run.")],
+    json: Json = False,
+) -> None:
+    """Compare two candidates: scores, genes, files."""
+    a, b = _candidate(first), _candidate(second)
+    genes = _gene_changes(a, b)
+    patch = "".join(_file_changes(a, b))
+    if json:
+        output.as_json({"a": _brief(a), "b": _brief(b), "genes": genes, "files": patch})
+        return
+    output.table(
+        ["candidate", "status", "val_loss", "cost", "seconds", "mind"],
+        [[f"{r['run']}:{r['id']}", r["status"], r["val_loss"], r["cost"], r["seconds"], r["mind"]] for r in (a, b)],
+    )
+    for line in genes:
+        print(output.clean(line))
+    print(output.clean(patch), end="")
+
+
+def sql(
+    query: Annotated[
+        str | None, typer.Argument(help='e.g. "SELECT id, val_loss FROM candidates ORDER BY val_loss"')
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="One run only; default all.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="List tables and columns.")] = False,
+    json: Json = False,
+) -> None:
+    """Ask the lineage with DuckDB: tables candidates, trainings, curves, calls, verdicts, and the view scores."""
+    from evo.lineage import query as queries
+    from evo.lineage.schema import TABLES
+
+    if schema:
+        rows = [[table, c.name, c.kind, c.meaning] for table, columns in TABLES.items() for c in columns]
+        output.as_json(
+            [dict(zip(("table", "column", "type", "meaning"), row, strict=True)) for row in rows]
+        ) if json else (output.table(["table", "column", "type", "meaning"], rows))
+        return
+    if query is None:
+        raise EvoError("expected a query", hint='evo sql "SELECT * FROM candidates", or evo sql --schema', kind="usage")
+    answer = queries.sql(workspace.population(), query, run)
+    if json:
+        output.as_json(answer.as_dicts())
+    else:
+        output.table(answer.columns, answer.rows)
+
+
+def _rows(run: str | None) -> tuple[str, list[dict[str, Any]]]:
+    """The run's name and its candidates, by number."""
+    from evo.driver import folder
+    from evo.lineage import query
+
+    name = folder.find(workspace.population(), run).name
+    return name, query.sql(workspace.population(), "SELECT * FROM candidates ORDER BY id", name).as_dicts()
+
+
+def _config(name: str) -> Any:
+    from evo import config
+
+    return config.thaw(workspace.population() / name / "config.toml")
+
+
+def _one(rows: list[dict[str, Any]], name: str, number: int) -> dict[str, Any]:
+    found = next((row for row in rows if row["id"] == number), None)
+    if found is None:
+        last = max((row["id"] for row in rows), default=None)
+        there = "it has none yet" if last is None else f"it has 0 to {last}"
+        raise EvoError(f"run {name} has no candidate {number}; {there}", kind="usage")
+    return found
+
+
+def _candidate(reference: str) -> dict[str, Any]:
+    run, _, number = reference.rpartition(":")
+    if not number.isdecimal():
+        raise EvoError(f"expected RUN:ID or ID, found {reference!r}", kind="usage")
+    name, rows = _rows(run or None)
+    return _one(rows, name, int(number))
+
+
+def _brief(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A row as JSON shows it, its JSON columns unpacked."""
+    if row is None:
+        return None
+    unpacked = {key: json.loads(row[key]) for key in ("operators", "persona", "files") if row[key]}
+    return {**row, **unpacked}
+
+
+def _show_candidate(row: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        output.as_json(_brief(row))
+        return
+    long = ("persona", "prompt", "files", "operators", "output_tail")
+    output.fields({key: value for key, value in row.items() if key not in long and value is not None})
+    for record in json.loads(row["operators"]):
+        print(f"  {record.pop('operator')}: {json.dumps(record, ensure_ascii=False)}")
+    if row["output_tail"]:
+        print(f"\n--- what it printed ---\n{output.clean(row['output_tail']).rstrip()}")
+    for name, text in json.loads(row["files"] or "{}").items():
+        print(f"\n--- {name} ---\n{output.clean(text).rstrip()}")
+
+
+def _export(row: dict[str, Any], folder: Path) -> None:
+    from evo import persona
+    from evo.lineage.store import write_text
+
+    for name, text in json.loads(row["files"]).items():
+        write_text(folder / name, text)
+    if row["persona"]:
+        write_text(folder / "persona.txt", persona.render(persona.from_json(row["persona"])))
+    about = {
+        key: row[key] for key in ("run", "id", "val_loss", "cost", "seconds", "n_params", "mind", "model", "code_hash")
+    }
+    write_text(folder / "scores.json", json.dumps(about, indent=2) + "\n")
+
+
+def _gene_changes(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """The genes that only one of the two has, and those emphasised otherwise."""
+    from evo import persona
+
+    who = [persona.from_json(row["persona"]) if row["persona"] else None for row in (a, b)]
+    lines = []
+    for kind in persona.VARIED:
+        found = [{i.label: i.emphasis for i in s.items} if p and (s := p.section(kind)) else {} for p in who]
+        for label in [*found[0], *(x for x in found[1] if x not in found[0])]:
+            if label not in found[1]:
+                lines.append(f"- {kind}: {label}")
+            elif label not in found[0]:
+                lines.append(f"+ {kind}: {label}")
+            elif found[0][label] != found[1][label]:
+                lines.append(f"~ {kind}: {label}: emphasis {found[0][label]} to {found[1][label]}")
+    return lines
+
+
+def _file_changes(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    files = [json.loads(row["files"] or "{}") for row in (a, b)]
+    changes: list[str] = []
+    for name in sorted({*files[0], *files[1]}):
+        texts = [f.get(name, "").splitlines(keepends=True) for f in files]
+        changes += difflib.unified_diff(*texts, f"{a['run']}:{a['id']}/{name}", f"{b['run']}:{b['id']}/{name}")
+    return changes

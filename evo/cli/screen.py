@@ -1,0 +1,106 @@
+"""The progress of a run on stderr: a live line on a terminal, a plain line a candidate where it is piped."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+from rich.live import Live
+from rich.text import Text
+
+from evo.cli import output
+from evo.config import Config
+from evo.search import BASELINE
+
+
+class Screen:
+    """A watcher of the driver. Use it as a context manager.
+
+    Args:
+        config: the run's.
+        candidates: rows of the finished run.
+    """
+
+    def __init__(self, config: Config, candidates: int) -> None:
+        self._config, self._candidates = config, candidates
+        self._began, self._seen_at_start, self._done = time.monotonic(), 0, 0
+        self._best: Mapping[str, Any] | None = None
+        self._failed, self._generation = 0, 0
+        self._asking = self._training = self._slots = 0
+        self._fresh = False
+        self._live = (
+            Live(console=output.progress, refresh_per_second=4, transient=True) if output.progress.is_terminal else None
+        )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+            self._draw()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def begin(self) -> None:
+        """What comes now is new; rows before were read."""
+        self._fresh, self._began, self._seen_at_start = True, time.monotonic(), self._done
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """A candidate's row is durable."""
+        self._done += 1
+        self._generation = max(self._generation, row["generation"])
+        self._failed += row["status"] not in ("ok", "duplicate")
+        affordable = (row["cost"] or 1.0) <= self._config.selection.max_cost
+        better = self._best is None or (row["val_loss"] or 1e9) < self._best["val_loss"]
+        if row["status"] == "ok" and affordable and better:
+            self._best = row
+        if self._fresh:
+            self._print(row)
+        self._draw()
+
+    def tick(self, asking: int, training: int, slots: int) -> None:
+        """How many are being asked for and trained now."""
+        if not self._fresh:
+            self.begin()
+        self._asking, self._training, self._slots = asking, training, slots
+        self._draw()
+
+    def _print(self, row: Mapping[str, Any]) -> None:
+        what = "baseline" if row["id"] == BASELINE else row["mind"]
+        line = f"gen {row['generation']:>2}  #{row['id']:<4} {row['status']:<12}"
+        if row["val_loss"] is not None:
+            line += f" loss {row['val_loss']:.4f}"
+            line += f"  cost {row['cost']:.2f}" if row["cost"] is not None else ""
+        said = row["reason"] or row["summary"] or ""
+        line += f"  {what}" + (f": {said}" if said else "")
+        if row is self._best:
+            line += "  *"
+        output.progress.print(
+            output.clean(line),
+            markup=False,
+            highlight=False,
+            soft_wrap=not self._live,
+            overflow="ellipsis",
+            no_wrap=True,
+        )
+
+    def _draw(self) -> None:
+        if not self._live:
+            return
+        best = f"best {self._best['val_loss']:.4f} (#{self._best['id']})" if self._best else "no score yet"
+        self._live.update(
+            Text(
+                f"generation {self._generation}/{self._config.generations}  {self._done}/{self._candidates} candidates  {best}  "
+                f"workers {self._training}/{self._slots} busy  {self._asking} asked  {self._failed} failed  {self._left()}",
+                overflow="ellipsis",
+                no_wrap=True,
+                style="bold",
+            )
+        )
+
+    def _left(self) -> str:
+        fresh = self._done - self._seen_at_start
+        if fresh < 2:
+            return ""
+        seconds = (time.monotonic() - self._began) / fresh * (self._candidates - self._done)
+        return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"

@@ -1,0 +1,125 @@
+"""`evo run` and `evo resume`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evo import config as configuration
+from evo import workspace
+from evo.cli import output
+from evo.errors import EvoError
+
+if TYPE_CHECKING:
+    from evo.driver.folder import RunFolder
+
+Generations = Annotated[int | None, typer.Option("--generations", "-g", help="Generations after the seeds.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+Slots = Annotated[int | None, typer.Option(help="Trainings at a time.")]
+
+
+def run(
+    config: Annotated[str | None, typer.Option("--config", "-c", help="A TOML file, or a name in configs/.")] = None,
+    generations: Generations = None,
+    population: Annotated[int | None, typer.Option(help="Candidates a generation.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seed personas by name or path, comma-separated; default all.")
+    ] = None,
+    evaluator: Annotated[str | None, typer.Option(help="A folder, or a name in evaluators/.")] = None,
+    data: Annotated[str | None, typer.Option(help="plays, shakespeare, or a folder of text.")] = None,
+    data_path: Annotated[
+        str | None, typer.Option(help="An existing tiny-Shakespeare file, with --data shakespeare.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name; default the built-in catalogue.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible endpoint.")] = None,
+    selection: Annotated[str | None, typer.Option(help="loss, nsga2 or score.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Times the baseline's cost; inf takes the clock out.")] = None,
+    isolation: Annotated[str | None, typer.Option(help="auto, or process: trust the code as far as your own.")] = None,
+    device: Device = None,
+    slots: Slots = None,
+    name: Annotated[str | None, typer.Option(help="Of the run; default the time.")] = None,
+) -> None:
+    """Start a search, and go on until every generation is done.
+
+    Values come from a flag, else EVO_* (EVO_MODEL__BASE_URL), else the config file, else the default.
+    """
+    source, path = ("folder", data) if data and Path(data).is_dir() else (data, data_path)
+    flags: dict[str, Any] = {
+        "generations": generations,
+        "population": population,
+        "seed": seed,
+        "seeds": seeds,
+        "evaluator": evaluator,
+        "data.source": source,
+        "data.path": path,
+        "model.name": model,
+        "model.base_url": base_url,
+        "selection.rule": selection,
+        "selection.max_cost": max_cost,
+        "isolation": isolation,
+        "workers.device": device,
+        "workers.slots": slots,
+    }
+    found = workspace.locate("configs", config, ".toml") if config else _default_config()
+    resolved = configuration.load(found, {key: value for key, value in flags.items() if value is not None})
+    from evo.driver import session
+
+    _go(session.prepare(resolved, name, workspace.population()))
+
+
+def resume(
+    run: Annotated[str | None, typer.Argument(help="The run's name; default the latest unfinished one.")] = None,
+    generations: Generations = None,
+    device: Device = None,
+    slots: Slots = None,
+) -> None:
+    """Go on with a run where it stopped; with more --generations, beyond its end."""
+    from evo.driver import folder as folders
+
+    changes = {"generations": generations, "workers.device": device, "workers.slots": slots}
+    path = folders.find(workspace.population(), run, unfinished=generations is None)
+    opened = folders.open_run(path)
+    _go(folders.extend(opened, {key: value for key, value in changes.items() if value is not None}))
+
+
+def _default_config() -> Path | None:
+    """`configs/default.toml` of this workspace, else the built-in one."""
+    try:
+        return workspace.locate("configs", "default", ".toml")
+    except EvoError:
+        return None
+
+
+def _go(run: "RunFolder") -> None:
+    """Carry a run on, then print how it stands; exit 130 where it was interrupted, 1 where no candidate was scored."""
+    from evo import report
+    from evo.cli.screen import Screen
+    from evo.driver import session
+    from evo.lineage.store import Lineage
+
+    output.note(
+        f"run {run.name}: {run.candidates} candidates of {run.evaluator.spec.name}, "
+        f"{run.config.generations} generations of {run.config.population}, asked of {_who(run)}"
+    )
+    try:
+        with Screen(run.config, run.candidates) as screen:
+            session.carry_on(run, screen)
+    except (session.Interrupted, KeyboardInterrupt):
+        output.note(f"stopped; nothing finished is lost. Go on with: evo resume {run.name}")
+        raise typer.Exit(130) from None
+    rows = Lineage(run.path).read("candidates")
+    print(
+        "\n".join(output.clean(line) for line in report.ending(run.name, rows, run.config.selection, _shown(run.path)))
+    )
+    if report.standing(rows, run.config.selection).leader is None:
+        raise typer.Exit(1)
+
+
+def _who(run: "RunFolder") -> str:
+    model = run.config.model
+    return "the built-in catalogue (rule-based, offline)" if model.is_catalogue else f"{model.name} at {model.base_url}"
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

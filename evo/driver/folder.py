@@ -1,0 +1,205 @@
+"""The folder of a run: its frozen configuration, evaluator and seeds, and what is known of it from its files alone.
+
+`population/<run>/` holds config.toml, run.json, evaluator/, seeds/ and lineage/. It is made whole or not at all, and
+nothing in it but the lineage grows.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import evo
+from evo import config as configuration
+from evo import evaluator as evaluators
+from evo import persona
+from evo.config import Config
+from evo.errors import EvoError
+from evo.evaluator import Evaluator
+from evo.lineage import lock, store
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run, opened."""
+
+    path: Path
+    config: Config
+    evaluator: Evaluator
+    seeds: tuple[persona.Persona, ...]
+    data_sha256: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The run's name, its folder's."""
+        return self.path.name
+
+    @property
+    def candidates(self) -> int:
+        """How many rows the finished run has."""
+        return 1 + len(self.seeds) + self.config.generations * self.config.population
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as `evo runs` lists it; `state` is finished, running or stopped."""
+
+    name: str
+    state: str
+    done: int
+    candidates: int
+    generations: int
+    evaluator: str
+    model: str
+
+
+def create(
+    population: Path,
+    name: str | None,
+    config: Config,
+    evaluator: Evaluator,
+    seeds: Sequence[persona.Seed],
+    data_sha256: dict[str, str],
+) -> Path:
+    """Make the folder of a new run, durably, and return it.
+
+    Raises:
+        EvoError: a run of that name is there, the name is not one, or the disk is full.
+    """
+    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
+        raise EvoError(f"expected a run's name of letters, digits, '-', '_' and '.', found {name!r}", kind="usage")
+    path = population / (name or _free_name(population))
+    if path.exists():
+        raise EvoError(f"run {path.name} is there already", hint=f"evo resume {path.name}", kind="run")
+    try:
+        population.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=population))
+        aside.chmod(0o755)
+    except OSError as error:
+        raise store.disk_error(error, path) from None
+    try:
+        store.write_text(aside / "config.toml", configuration.freeze(config))
+        about = {"evo": evo.__version__, "data_sha256": data_sha256, "past_sha256": past_sha256(config)}
+        store.write_text(aside / "run.json", json.dumps(about, indent=2) + "\n")
+        for file in ("evaluator.toml", *evaluator.spec.files):
+            store.write_text(aside / "evaluator" / file, (evaluator.folder / file).read_text(encoding="utf-8"))
+        for seed in seeds:
+            store.write_text(aside / "seeds" / f"{seed.slug}.txt", persona.render(seed.persona))
+        store.Lineage(aside)
+        os.replace(aside, path)
+        store.sync_folder(population)
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise store.disk_error(error, path) from None
+        raise
+    return path
+
+
+def open_run(path: Path) -> RunFolder:
+    """Open the run in `path` as it was frozen.
+
+    Raises:
+        EvoError: no run there, or its configuration was changed after it began.
+    """
+    if not (path / "run.json").is_file():
+        raise EvoError(f"no run in {path}", hint="`evo runs` lists them", kind="run")
+    about = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    config = configuration.thaw(path / "config.toml")
+    if past_sha256(config) != about["past_sha256"]:
+        raise EvoError(
+            f"{path / 'config.toml'} was changed after the run began; its past would be another",
+            hint="undo the change, or start another run: evo run",
+            kind="run",
+        )
+    evaluator = evaluators.load(path / "evaluator").with_data(config.data.source, config.data.path)
+    seeds = tuple(seed.persona for seed in _frozen_seeds(path, config))
+    return RunFolder(path, config, evaluator, seeds, about["data_sha256"])
+
+
+def extend(folder: RunFolder, changes: dict[str, Any]) -> RunFolder:
+    """The run with more generations, or other workers, frozen anew.
+
+    Raises:
+        EvoError: fewer generations than before.
+    """
+    if not changes:
+        return folder
+    generations = changes.get("generations", folder.config.generations)
+    if generations < folder.config.generations:
+        raise EvoError(
+            f"run {folder.name} was planned for {folder.config.generations} generations; it cannot have fewer",
+            kind="usage",
+        )
+    values = folder.config.model_dump(exclude_none=True)
+    for key, value in changes.items():
+        *tables, last = key.split(".")
+        table = values[tables[0]] if tables else values
+        table[last] = value
+    config = Config.model_validate(values)
+    store.write_text(folder.path / "config.toml", configuration.freeze(config))
+    return RunFolder(folder.path, config, folder.evaluator, folder.seeds, folder.data_sha256)
+
+
+def past_sha256(config: Config) -> str:
+    """A hash of all of the configuration that the past of a search depends on: not how long it is, nor who trains."""
+    values = config.model_dump(mode="json", exclude={"generations", "workers"})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def summaries(population: Path) -> list[RunSummary]:
+    """Every run of a population, oldest first, from its files alone."""
+    found = []
+    for path in sorted(population.glob("*/run.json"), key=lambda p: (p.stat().st_mtime, p.parent.name)):
+        if not path.parent.name.startswith("."):
+            found.append(summary(path.parent))
+    return found
+
+
+def summary(path: Path) -> RunSummary:
+    """What one run's files say of it."""
+    config = configuration.thaw(path / "config.toml")
+    seeds = len(list((path / "seeds").glob("*.txt")))
+    total = 1 + seeds + config.generations * config.population
+    done = len(list((path / "lineage" / "candidates").glob("[0-9]*.parquet")))
+    state = "finished" if done >= total else "running" if lock.is_held(path) else "stopped"
+    return RunSummary(path.name, state, done, total, config.generations, config.evaluator, config.model.name)
+
+
+def find(population: Path, name: str | None, *, unfinished: bool = False) -> Path:
+    """The folder of the run called `name`; without a name the latest one, or the latest unfinished one.
+
+    Raises:
+        EvoError: none.
+    """
+    if name is not None:
+        path = population / name
+        if not (path / "run.json").is_file():
+            known = ", ".join(run.name for run in summaries(population)[-5:]) or "none"
+            raise EvoError(f"no run is called {name!r}", hint=f"the latest runs: {known}", kind="run")
+        return path
+    runs = [run for run in summaries(population) if not (unfinished and run.state == "finished")]
+    if not runs:
+        what = "unfinished run" if unfinished else "run"
+        raise EvoError(f"there is no {what} in {population}", hint="start one: evo run", kind="run")
+    return population / runs[-1].name
+
+
+def _frozen_seeds(path: Path, config: Config) -> list[persona.Seed]:
+    """The run's seeds in the order in which they were given."""
+    seeds = {seed.slug: seed for seed in persona.load_seeds(path / "seeds")}
+    order = [slug for slug in config.seeds if slug in seeds]
+    return [seeds[slug] for slug in order] or list(seeds.values())
+
+
+def _free_name(population: Path) -> str:
+    base = time.strftime("%Y%m%d-%H%M%S")
+    names = [base, *(f"{base}-{n}" for n in range(2, 100))]
+    return next(name for name in names if not (population / name).exists())

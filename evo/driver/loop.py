@@ -1,0 +1,285 @@
+"""The loop: what the search asks for is prompted, answered, parsed, checked, trained, written down and told.
+
+Every answer is durable before its training starts, every training before its row, every row before a plan depends on
+it. What is durable is never asked for or trained again. No candidate's failure stops the loop.
+"""
+
+import asyncio
+import datetime
+import json
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol
+
+from evo import draws, persona
+from evo.driver.folder import RunFolder
+from evo.driver.workers import Asker, Pool
+from evo.errors import EvoError
+from evo.evaluator import code_hash, files_hash
+from evo.lineage.store import Lineage, Row
+from evo.proposer import answer, prompt
+from evo.proposer.client import price
+from evo.search import BASELINE, Plan, Search
+from evo.selection import cost
+from evo.status import Status
+from evo.verify import static
+
+
+class Watcher(Protocol):
+    """Who is told how the loop goes on: a screen, a log, a test."""
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """A candidate's row is durable."""
+
+    def tick(self, asking: int, training: int, slots: int) -> None:
+        """How many are being asked for and trained now."""
+
+
+class Driver:
+    """One run's loop.
+
+    Args:
+        folder: the run.
+        proposer: who answers.
+        trainers: who trains.
+        watcher: who is told.
+    """
+
+    def __init__(self, folder: RunFolder, proposer: Asker, trainers: Pool, watcher: Watcher) -> None:
+        self._folder, self._config, self._evaluator = folder, folder.config, folder.evaluator
+        self._proposer, self._trainers, self._watcher = proposer, trainers, watcher
+        self.lineage = Lineage(folder.path)
+        self.search = Search(folder.config, folder.seeds)
+        self._clock = self.search.selector.holds_clock
+        self._asking = 0
+        self._calibrated: set[int] = set()
+        self._baseline_seconds: dict[tuple[str, str], list[float]] = {}
+
+    async def run(self) -> None:
+        """Go on from what the lineage holds until every candidate has its row.
+
+        Raises:
+            EvoError: the endpoint is out, the disk is full, or the baseline does not train.
+        """
+        self.lineage.clear_unfinished()
+        for row in self.lineage.read("trainings"):
+            self._note_baseline(row)
+        for row in self.lineage.read("candidates"):
+            self.search.tell(row)
+            self._watcher.row(row)
+        tasks = {asyncio.ensure_future(work) for work in self._due()}
+        try:
+            while tasks:
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
+                for task in done:
+                    row = task.result()
+                    if row is not None:
+                        self.search.tell(row)
+                        self._watcher.row(row)
+                tasks |= {asyncio.ensure_future(work) for work in self._due()}
+                self._watcher.tick(self._asking, self._trainers.busy, self._trainers.slots)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _due(self) -> list[Coroutine[Any, Any, Row | None]]:
+        """What can be begun now: candidates, and the baseline's trainings that go before them."""
+        work: list[Coroutine[Any, Any, Row | None]] = []
+        plans = self.search.ask()
+        reached = plans[-1].id if plans else self.search.last if self.search.finished else -1
+        for number, replicate in self.search.calibrations().items():
+            if number <= reached and replicate not in self._calibrated:
+                self._calibrated.add(replicate)
+                if not self.lineage.has("trainings", BASELINE, replicate):
+                    work.append(self._calibrate(replicate))
+        return [*work, *(self._evaluate(plan) for plan in plans)]
+
+    async def _calibrate(self, replicate: int) -> None:
+        await self._train(BASELINE, replicate, self._evaluator.baseline)
+
+    async def _evaluate(self, plan: Plan) -> Row:
+        """One candidate, from its plan to its durable row."""
+        row = self._empty_row(plan)
+        if plan.persona is None:
+            files: dict[str, str] | None = dict(self._evaluator.baseline)
+        else:
+            files = await self._propose(plan, row)
+        if files is not None:
+            await self._judge(plan, files, row)
+        if plan.id == BASELINE and row["status"] != Status.OK:
+            raise EvoError(
+                f"the baseline of {self._evaluator.spec.name} does not train: {row['status']}, {row['reason']}",
+                hint=f"evo check {self._evaluator.spec.name}",
+                kind="evaluator",
+            )
+        row["created_at"] = _now()
+        self.lineage.append("candidates", (plan.id,), [row])
+        return row
+
+    async def _propose(self, plan: Plan, row: Row) -> dict[str, str] | None:
+        """Ask, unless the answer is there; the files of the answer, or None with the failure in `row`."""
+        assert plan.persona is not None
+        base = self._base_files(plan)
+        messages = prompt.messages(plan.persona, base, self._outcome(plan))
+        row["prompt"] = messages[0]["content"]
+        recorded = self.lineage.read_record("calls", plan.id, 1)
+        call = recorded[0] if recorded else await self._ask(plan, messages)
+        row["model"], row["cost_usd"] = call["model"], call["cost_usd"]
+        if call["input_tokens"] is not None and call["output_tokens"] is not None:
+            row["tokens"] = call["input_tokens"] + call["output_tokens"]
+        if call["status"] != Status.OK:
+            row["status"], row["reason"] = call["status"], call["reason"]
+            return None
+        answered = answer.parse(call["response"], base, call["finish_reason"])
+        row["status"], row["reason"], row["summary"] = (
+            str(answered.status),
+            answered.reason,
+            _first_line(answered.prose),
+        )
+        return answered.files
+
+    async def _ask(self, plan: Plan, messages: list[dict[str, str]]) -> Row:
+        """One request, its answer made durable."""
+        self._asking += 1
+        try:
+            reply = await self._proposer.ask(messages, draws.derived(self._config.seed, plan.id, "answer") % 2**31)
+        finally:
+            self._asking -= 1
+        if reply["outage"]:
+            raise EvoError(f"no answer from {reply['outage']}", hint=f"evo resume {self._folder.name}", kind="endpoint")
+        call = {
+            "run": self.lineage.run,
+            "id": plan.id,
+            "attempt": 1,
+            "model": reply["model"] or self._config.model.name,
+            "messages": json.dumps(messages, ensure_ascii=False),
+            "response": reply["text"],
+            "finish_reason": reply["finish_reason"],
+            "status": reply["status"],
+            "reason": reply["reason"],
+            "latency_s": reply["latency_s"],
+            "input_tokens": reply["input_tokens"],
+            "output_tokens": reply["output_tokens"],
+            "cost_usd": price(self._config.model, reply),
+            "created_at": _now(),
+        }
+        self.lineage.append("calls", (plan.id, 1), [call])
+        return call
+
+    async def _judge(self, plan: Plan, files: dict[str, str], row: Row) -> None:
+        """Check and train `files`, or take the scores of a twin; the outcome goes into `row`."""
+        row["files"] = json.dumps(files, ensure_ascii=False)
+        failure = static.check(files, self._evaluator)
+        if failure is not None:
+            row["status"], row["reason"] = str(failure.status), failure.reason
+            return
+        row["code_hash"] = code_hash(files)
+        twin = self.search.twin(plan.id, row["code_hash"])
+        if twin is not None:
+            for column in ("val_loss", "cost", "seconds", "n_params"):
+                row[column] = twin[column]
+            same = f"the same code as candidate {twin['id']}" + ("" if twin["id"] else ", the baseline")
+            row["status"], row["reason"], row["twin"] = str(Status.DUPLICATE), same, twin["id"]
+            return
+        recorded = self.lineage.read_record("trainings", plan.id, 0)
+        training = recorded[0] if recorded else await self._train(plan.id, 0, files)
+        shared = (
+            "status",
+            "reason",
+            "val_loss",
+            "cost",
+            "reported_vloss",
+            "reported_elapsed_min",
+            "n_params",
+            "output_tail",
+        )
+        for column in shared:
+            row[column] = training[column]
+        row["seconds"] = _ranking_seconds(training)
+
+    async def _train(self, number: int, replicate: int, files: dict[str, str]) -> Row:
+        """One training, its curve and then its row made durable."""
+        seed, data_seed = draws.replicate_seeds(self._config.seed, replicate)
+        judged = await self._trainers.judge(files, seed, data_seed)
+        row: Row = {"run": self.lineage.run, "id": number, "replicate": replicate, "seed": seed}
+        for column in (
+            *("status", "reason", "val_loss", "bits_per_byte", "reported_vloss", "reported_elapsed_min", "n_params"),
+            *("cpu_seconds", "wall_seconds", "peak_memory_bytes", "device", "host", "isolation", "output_tail"),
+        ):
+            row[column] = judged.get(column)
+        row["status"] = str(row["status"])
+        row["started_at"] = _when(judged.get("started_at"))
+        self._note_baseline(row)
+        if row["status"] == Status.OK:
+            row["cost"] = cost(_ranking_seconds(row), self._unit(row))
+        else:
+            row["cost"] = None
+        points = [{"run": row["run"], "id": number, "replicate": replicate, **p} for p in judged.get("curve", ())]
+        self.lineage.append("curves", (number, replicate), points)
+        self.lineage.append("trainings", (number, replicate), [row])
+        return row
+
+    def _note_baseline(self, training: Row) -> None:
+        if training["id"] == BASELINE and training["status"] == Status.OK:
+            self._baseline_seconds.setdefault(_worker(training), []).append(_ranking_seconds(training))
+
+    def _unit(self, training: Row) -> list[float]:
+        """Seconds of the baseline on that worker; where it has not trained there yet, on workers of that device."""
+        there = self._baseline_seconds.get(_worker(training), [])
+        return there or [s for w, all_ in self._baseline_seconds.items() if w[1] == training["device"] for s in all_]
+
+    def _base_files(self, plan: Plan) -> dict[str, str]:
+        if plan.base == BASELINE:
+            return dict(self._evaluator.baseline)
+        files: dict[str, str] = json.loads(self.search.row(plan.base)["files"])
+        return files
+
+    def _outcome(self, plan: Plan) -> prompt.Outcome:
+        baseline, base = self.search.row(BASELINE), self.search.row(plan.base)
+        return prompt.Outcome(
+            baseline_loss=baseline["val_loss"],
+            loss=base["val_loss"],
+            cost=base["cost"] if self._clock else None,
+            is_baseline=plan.base == BASELINE,
+        )
+
+    def _empty_row(self, plan: Plan) -> Row:
+        from evo.lineage.schema import TABLES
+
+        row: Row = dict.fromkeys(column.name for column in TABLES["candidates"])
+        row |= {
+            "run": self.lineage.run,
+            "id": plan.id,
+            "generation": plan.generation,
+            "status": str(Status.OK),
+            "reason": "",
+            "parents": list(plan.parents),
+            "base": plan.base,
+            "operators": json.dumps(plan.operators, ensure_ascii=False),
+            "base_files": files_hash(self._base_files(plan)),
+        }
+        if plan.persona is not None:
+            row["mind"], row["persona"] = plan.persona.name, persona.to_json(plan.persona)
+        return row
+
+
+def _worker(training: Row) -> tuple[str, str]:
+    """What shares a unit of cost: a machine and a kind of device."""
+    return str(training["host"]), str(training["device"])
+
+
+def _ranking_seconds(training: Row) -> float:
+    """The seconds that rank a training: CPU seconds of a CPU slot, wall seconds elsewhere."""
+    return float((training["cpu_seconds"] if training["device"] == "cpu" else training["wall_seconds"]) or 0.0)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+def _when(seconds: float | None) -> datetime.datetime | None:
+    return None if seconds is None else datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)
+
+
+def _first_line(prose: str) -> str:
+    return next((line.strip()[:300] for line in prose.splitlines() if line.strip()), "")

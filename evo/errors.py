@@ -1,0 +1,39 @@
+"""The one exception that a user sees: what was expected, what was found, what to do next. It owns no other type."""
+
+
+class EvoError(Exception):
+    """A refusal or a failure that is told in one or two lines, with no traceback unless `--debug`.
+
+    Args:
+        message: what was expected and what was found.
+        hint: what to do next; printed on its own line.
+        kind: one of `KINDS`, the `kind` of the `--json` envelope.
+    """
+
+    KINDS = (
+        "usage",
+        "config",
+        "persona",
+        "evaluator",
+        "data",
+        "endpoint",
+        "isolation",
+        "run",
+        "lineage",
+        "device",
+        "disk",
+    )
+    """The closed list of kinds."""
+
+    def __init__(self, message: str, *, hint: str = "", kind: str = "run") -> None:
+        if kind not in self.KINDS:
+            raise ValueError(f"expected a kind of {self.KINDS}, found {kind!r}")
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.kind = kind
+
+    @property
+    def exit_code(self) -> int:
+        """2 for a usage error, else 1."""
+        return 2 if self.kind == "usage" else 1

@@ -1,0 +1,158 @@
+"""One folder of `evaluators/`: the files that may be rewritten, the settings that may not, the data, the limits.
+
+`evaluator.toml` says it all; a user's own task is such a folder and never a change in this package.
+"""
+
+import ast
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evo import corpus
+from evo.errors import EvoError
+
+Setting = bool | int | float | str
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSource(_Table):
+    """`[data]`: what text, and in what tokens."""
+
+    source: Literal["plays", "shakespeare", "folder"] = "plays"
+    path: str | None = None
+    """Relative to the evaluator's folder, or absolute."""
+    tokens: Literal["bytes", "gpt2"] = "bytes"
+
+
+class Limits(_Table):
+    """`[limits]` of one training, and of one model server."""
+
+    cpu_seconds: float = Field(60.0, gt=0)
+    """Of the whole process tree; not on MPS and CUDA, where `wall_seconds` counts."""
+    wall_seconds: float = Field(600.0, gt=0)
+    """For hangs."""
+    memory_mb: int = Field(4096, ge=256)
+    output_mb: int = Field(16, ge=1)
+    """Printed bytes, in MB; the last 16 kB are kept."""
+    scratch_mb: int = Field(512, ge=16)
+    """Bytes written, in MB."""
+    processes: int = Field(32, ge=1)
+    """Processes at a time."""
+    open_files: int = Field(256, ge=32)
+
+
+class Spec(_Table):
+    """`evaluator.toml`."""
+
+    name: str
+    description: str = ""
+    files: tuple[str, str] = ("train_mps.py", "model.py")
+    """What the model may rewrite: the file that defines train() first, the one that defines GPT second."""
+    settings: dict[str, Setting]
+    """Settings of the first file that may not change, with their values; `batch_size` and `block_size` are expected."""
+    data: DataSource = DataSource()
+    limits: Limits = Limits()
+
+
+class Evaluator(_Table):
+    """A loaded evaluator: its specification and its baseline files. Plain data, so that it can be sent to a worker."""
+
+    spec: Spec
+    folder: Path
+    baseline: dict[str, str]
+    """File name → text."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens."""
+        return corpus.VOCABULARY[self.spec.data.tokens]
+
+    @property
+    def batch_size(self) -> int:
+        """Sequences in a batch."""
+        return int(self.spec.settings["batch_size"])
+
+    @property
+    def block_size(self) -> int:
+        """Tokens in a sequence."""
+        return int(self.spec.settings["block_size"])
+
+    def load_data(self) -> corpus.Corpus:
+        """The evaluator's text, cut in four."""
+        data = self.spec.data
+        return corpus.load(data.source, (self.folder / data.path).resolve() if data.path else None)
+
+    def with_data(self, source: str | None, path: str | None) -> "Evaluator":
+        """This evaluator on another text; None keeps its own. A path is relative to the working directory."""
+        if source is None and path is None:
+            return self
+        where = str(Path(path).resolve()) if path else None
+        data = DataSource.model_validate(
+            {"source": source or self.spec.data.source, "path": where, "tokens": self.spec.data.tokens}
+        )
+        return self.model_copy(update={"spec": self.spec.model_copy(update={"data": data})})
+
+
+def load(folder: Path) -> Evaluator:
+    """The evaluator of `folder`.
+
+    Raises:
+        EvoError: no evaluator.toml, an unknown key, a missing file, or a baseline that breaks its own settings.
+    """
+    from evo.verify import static
+
+    path = folder / "evaluator.toml"
+    if not path.is_file():
+        raise EvoError(f"expected an evaluator folder with evaluator.toml, found none in {folder}", kind="evaluator")
+    try:
+        spec = Spec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EvoError(f"{path} is not valid TOML: {error}", kind="evaluator") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise EvoError(f"{path}: {where}: {first['msg']}", kind="evaluator") from None
+    missing = [name for name in spec.files if not (folder / name).is_file()]
+    missing += [f"settings.{name}" for name in ("batch_size", "block_size") if name not in spec.settings]
+    if missing:
+        raise EvoError(f"{folder} lacks {', '.join(missing)}", kind="evaluator")
+    baseline = {name: (folder / name).read_text(encoding="utf-8") for name in spec.files}
+    evaluator = Evaluator(spec=spec, folder=folder.resolve(), baseline=baseline)
+    failure = static.check(baseline, evaluator)
+    if failure:
+        raise EvoError(f"the baseline of {folder} fails its own checks: {failure.reason}", kind="evaluator")
+    return evaluator
+
+
+def files_hash(files: dict[str, str]) -> str:
+    """SHA-256 of files as they are, 16 hexadecimal digits."""
+    return _digest(sorted(files.items()))
+
+
+def code_hash(files: dict[str, str]) -> str:
+    """The same for code that differs in comments, docstrings, blank lines and layout alone: a hash of the syntax trees."""
+    return _digest([[name, ast.dump(_without_docstrings(ast.parse(text)))] for name, text in sorted(files.items())])
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

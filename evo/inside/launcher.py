@@ -1,0 +1,159 @@
+"""First process of a sandbox: imports torch, then starts one job at a time and says how it ended.
+
+Run as `python -I launcher.py START THREADS` with four inherited file descriptors, numbers in EVO_FDS: commands in, status
+out, requests in, replies out (the last two belong to the model server). Commands and status are JSON lines:
+
+    {"job": "train", "scratch": DIR, "limits": {...}}   →  {"begin": pid, "cpu_seconds": s} … {"exit": code, "signal": n}
+    {"job": "reap"}                                     →  {"reaped": n, "cpu_seconds": s}
+
+START is "fork" (a child of this process, torch already imported) or "exec" (a fresh interpreter: on macOS a fork after
+the Objective-C frameworks are loaded crashes). `cpu_seconds` of "begin" is what the child had used before it saw a
+candidate's file; that of "reaped" is what all children that have ended used, in seconds since this process started.
+The launcher never imports a candidate's file.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import time
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def prctl(option, value):
+    """Linux only: elsewhere it does nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def set_limits(limits):
+    """Limits of the kernel on this process and on all that it starts; absent keys set none."""
+    wanted = {
+        resource.RLIMIT_CPU: limits.get("cpu_seconds"),
+        resource.RLIMIT_DATA: limits.get("memory_bytes"),
+        resource.RLIMIT_FSIZE: limits.get("file_bytes"),
+        resource.RLIMIT_NOFILE: limits.get("open_files"),
+        resource.RLIMIT_CORE: 0,
+    }
+    for which, value in wanted.items():
+        if value is not None:
+            hard = resource.getrlimit(which)[1]
+            value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+            resource.setrlimit(which, (value, value))
+
+
+def say(fd, **message):
+    os.write(fd, (json.dumps(message) + "\n").encode())
+
+
+def run_job(job, scratch, limits, fds):
+    """In the child: limits on, begin said, then the job. Never returns."""
+    commands, status, requests, replies = fds
+    code = 1
+    try:
+        os.chdir(scratch)
+        set_limits(limits)
+        sys.path.insert(0, scratch)
+        say(status, begin=os.getpid(), cpu_seconds=time.process_time())
+        os.close(commands)
+        os.close(status)
+        if job == "train":
+            import train_job
+
+            os.close(requests)
+            os.close(replies)
+            code = train_job.main()
+        else:
+            import serve_job
+
+            code = serve_job.main(requests, replies)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code & 0xFF)
+
+
+def start(method, command, fds):
+    """Start the job's process; return its pid."""
+    if method == "fork":
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            run_job(command["job"], command["scratch"], command["limits"], fds)
+        return pid
+    import subprocess
+
+    arguments = [sys.executable, "-I", "-B", __file__, "job", sys.argv[2], json.dumps(command)]
+    child = subprocess.Popen(arguments, pass_fds=fds, start_new_session=True)
+    child.returncode = 0  # reaped below, not by subprocess
+    return child.pid
+
+
+def ended(pid):
+    """Wait for `pid`, reaping whatever else ends meanwhile; return (exit code, signal number)."""
+    while True:
+        done, status = os.waitpid(-1, 0)
+        if done == pid:
+            return (0, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), 0)
+
+
+def reap():
+    """Wait for every child that has ended; return how many."""
+    count = 0
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            count += 1
+    except ChildProcessError:
+        pass
+    return count
+
+
+def import_torch(threads):
+    import torch
+
+    torch.set_num_threads(threads)
+    import safetensors.torch  # noqa: F401
+    import torch._dynamo  # noqa: F401  what the first optimiser would import, on the clock
+
+
+def main():
+    method, threads = sys.argv[1], int(sys.argv[2])
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    fds = [int(fd) for fd in os.environ["EVO_FDS"].split(",")]
+    if method == "job":
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        command = json.loads(sys.argv[3])
+        import_torch(threads)
+        run_job(command["job"], command["scratch"], command["limits"], fds)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if method == "fork":
+        import_torch(threads)
+    commands, status = fds[0], fds[1]
+    say(status, ready=os.getpid())
+    with os.fdopen(commands, "r", encoding="utf-8", closefd=False) as lines:
+        for line in iter(lines.readline, ""):
+            command = json.loads(line)
+            if command["job"] == "reap":
+                count = reap()
+                used = resource.getrusage(resource.RUSAGE_CHILDREN)
+                say(status, reaped=count, cpu_seconds=used.ru_utime + used.ru_stime)
+            else:
+                code, number = ended(start(method, command, fds))
+                say(status, exit=code, signal=number)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The model server: rebuilds a trained model and answers windows of tokens with logits. It never sees a target.
+
+A request is 8 bytes (rows and columns, little-endian uint32) and rows x columns uint16 tokens. The reply is one byte: 0
+and float32 logits (rows, columns, vocab_size), or 1, a length (uint32) and a JSON object {"status", "reason"}.
+"""
+
+import importlib
+import json
+import os
+import pathlib
+import struct
+
+import numpy
+import torch
+from safetensors.torch import load_file
+
+
+class Refused(Exception):
+    """The model cannot answer: (status, reason)."""
+
+
+def value_of(plain, module):
+    """A constructor argument from what `train_job.plain` made of it."""
+    if "value" in plain:
+        return plain["value"]
+    if "list" in plain:
+        items = [value_of(item, module) for item in plain["list"]]
+        return tuple(items) if plain["tuple"] else items
+    if "dict" in plain:
+        return {key: value_of(item, module) for key, item in plain["dict"].items()}
+    fields = {key: value_of(item, module) for key, item in plain["fields"].items()}
+    kind = getattr(module, plain["class"], None)
+    if kind is None:
+        raise Refused("not_rebuildable", f"model.py has no class {plain['class']}, an argument of GPT()")
+    try:
+        return kind(**fields)
+    except TypeError:
+        made = kind.__new__(kind)
+        made.__dict__.update(fields)
+        return made
+
+
+def rebuild(job):
+    """The model from model.py, the constructor's arguments and the weights, in eval mode on the job's device."""
+    module = importlib.import_module(pathlib.Path(job["files"][1]).stem)
+    given = job["arguments"]
+    args = [value_of(arg, module) for arg in given["args"]]
+    kwargs = {key: value_of(arg, module) for key, arg in given["kwargs"].items()}
+    model = module.GPT(*args, **kwargs)
+    try:
+        model.load_state_dict(load_file("out/weights.safetensors"))
+    except RuntimeError as error:
+        raise Refused("not_rebuildable", " ".join(str(error).split())[:300]) from None
+    return model.to(job["device"]).eval()
+
+
+def answer(model, windows, job):
+    """Logits of `windows` (int64, rows x columns) as float32 bytes."""
+    idx = torch.from_numpy(windows).to(job["device"])
+    with torch.no_grad():
+        output = model(idx, torch.zeros_like(idx))
+    if not isinstance(output, tuple) or len(output) != 2 or not isinstance(output[0], torch.Tensor):
+        raise Refused("bad_shape", f"forward must return (logits, loss), it returned {type(output).__name__}")
+    expected = (*windows.shape, job["vocab_size"])
+    if tuple(output[0].shape) != expected:
+        raise Refused("bad_shape", f"expected logits of shape {expected}, found {tuple(output[0].shape)}")
+    return output[0].detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+
+
+def send(fd, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def receive(fd, count):
+    """Exactly `count` bytes, or b"" at the end of the requests."""
+    data = b""
+    while len(data) < count:
+        piece = os.read(fd, count - len(data))
+        if not piece:
+            return b""
+        data += piece
+    return data
+
+
+def main(requests, replies):
+    """Answer until the requests end; return the exit code."""
+    job = json.loads(pathlib.Path("job.json").read_text(encoding="utf-8"))
+    torch.manual_seed(job["seed"])
+    try:
+        model = rebuild(job)
+        while header := receive(requests, 8):
+            rows, columns = struct.unpack("<II", header)
+            tokens = numpy.frombuffer(receive(requests, 2 * rows * columns), dtype="<u2")
+            send(replies, b"\0" + answer(model, tokens.astype(numpy.int64).reshape(rows, columns), job))
+    except Refused as refused:
+        status, reason = refused.args
+        body = json.dumps({"status": status, "reason": reason}).encode()
+        send(replies, b"\1" + struct.pack("<I", len(body)) + body)
+        return 3
+    return 0

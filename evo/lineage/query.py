@@ -1,0 +1,76 @@
+"""SQL over lineages with DuckDB: one view a table, over every run of a population or one. It only reads."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from evo.errors import EvoError
+from evo.lineage import schema
+
+_SCORES = """
+CREATE VIEW scores AS
+SELECT run, id, count(*) AS trainings, avg(val_loss) AS mean_loss, stddev_samp(val_loss) AS sd,
+       stddev_samp(val_loss) / sqrt(count(*)) AS se, median(cpu_seconds) AS cpu_seconds, median(cost) AS cost
+FROM trainings WHERE status = 'ok' GROUP BY run, id
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Column names and rows of a query."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """One dictionary a row."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def connect(population: Path, run: str | None = None, text: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection in memory with the views `candidates`, `trainings`, `curves`, `calls`, `verdicts`, and `scores`: the
+    mean, standard deviation and standard error of a candidate's trainings. Given the `text` of a query, only the views
+    that it names are made: each opens its files."""
+    connection = duckdb.connect()
+    named = set(schema.TABLES) if text is None else set(re.findall(r"\w+", text.lower()))
+    if "scores" in named:
+        named.add("trainings")
+    for table, columns in schema.TABLES.items():
+        if table not in named:
+            continue
+        files = sorted(population.glob(f"{_glob_name(run)}/lineage/{table}/[0-9]*.parquet"))
+        wanted = ", ".join(f'"{c.name}"' for c in columns)
+        if files:
+            names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+            source = f"SELECT {wanted} FROM read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+        else:
+            nothing = ", ".join(f'NULL::{c.kind} AS "{c.name}"' for c in columns)
+            source = f"SELECT {nothing} WHERE false"
+        connection.execute(f"CREATE VIEW {table} AS {source}")
+    if "trainings" in named:
+        connection.execute(_SCORES)
+    return connection
+
+
+def sql(population: Path, text: str, run: str | None = None, parameters: Sequence[Any] = ()) -> Answer:
+    """Run one SQL text.
+
+    Raises:
+        EvoError: DuckDB refuses it, with its words.
+    """
+    try:
+        with connect(population, run, text) as connection:
+            result = connection.execute(text, list(parameters))
+            columns = [entry[0] for entry in result.description or []]
+            return Answer(columns, result.fetchall())
+    except duckdb.Error as error:
+        first = re.sub(r"\s+", " ", str(error).split("\n\n")[0])
+        raise EvoError(f"SQL: {first}", hint="`evo sql --schema` lists tables and columns", kind="usage") from None
+
+
+def _glob_name(run: str | None) -> str:
+    return "*" if run is None else re.sub(r"([*?\[])", r"[\1]", run)

@@ -1,0 +1,134 @@
+"""The columns of the lineage, with their types and meanings. Every file has every column of its table.
+
+Documentation, `evo sql --schema` and the files themselves come from `TABLES`; nothing else names a column's type.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VERSION = 1
+"""Of the schema, in every file's metadata under `METADATA_KEY`."""
+METADATA_KEY = b"evo_schema"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `kind` is its DuckDB type; `clock` marks what differs between two equal searches."""
+
+    name: str
+    kind: str
+    meaning: str
+    clock: bool = False
+
+
+_RUN = Column("run", "VARCHAR", "name of the run, its folder in population/")
+_ID = Column("id", "BIGINT", "number of the candidate; 0 is the baseline")
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "candidates": (
+        _RUN,
+        _ID,
+        Column("generation", "BIGINT", "0 for the baseline and the seeds, then from 1"),
+        Column("status", "VARCHAR", "ok, or the name of its failure, from a closed list"),
+        Column("reason", "VARCHAR", "one line that says what went wrong; empty when ok"),
+        Column("parents", "BIGINT[]", "candidates whose persona it has, the one whose files it has first"),
+        Column("base", "BIGINT", "candidate whose files it was asked to improve"),
+        Column("twin", "BIGINT", "earlier candidate with the same code, whose scores it takes"),
+        Column("operators", "VARCHAR", "JSON list of what variation did: operator, genes, from whom"),
+        Column("mind", "VARCHAR", "name of its persona"),
+        Column("persona", "VARCHAR", "its persona as JSON"),
+        Column("prompt", "VARCHAR", "the persona's text, the files and their result, as sent"),
+        Column("files", "VARCHAR", "JSON object of file name to text; null where the answer held none"),
+        Column("base_files", "VARCHAR", "hash of the files it was asked to improve"),
+        Column("code_hash", "VARCHAR", "hash of its files' syntax trees"),
+        Column("summary", "VARCHAR", "the answer's first line outside its code"),
+        Column("val_loss", "DOUBLE", "held-out loss of its first training, nats a token, computed by us"),
+        Column("cost", "DOUBLE", "seconds over the baseline's recent median on that worker, in steps of 0.25", True),
+        Column("seconds", "DOUBLE", "of its first training: CPU seconds, wall seconds on MPS and CUDA", True),
+        Column("reported_vloss", "DOUBLE", "best_vloss as the candidate reports it; never used"),
+        Column("reported_elapsed_min", "DOUBLE", "elapsed_min as the candidate reports it; never used", True),
+        Column("n_params", "BIGINT", "parameters of the trained model"),
+        Column("output_tail", "VARCHAR", "the last of what its training printed, at most 16 kB", True),
+        Column("model", "VARCHAR", "the model that answered"),
+        Column("tokens", "BIGINT", "input and output tokens of its calls"),
+        Column("cost_usd", "DOUBLE", "price of its calls"),
+        Column("created_at", "TIMESTAMP", "when the row was made, UTC", True),
+    ),
+    "trainings": (
+        _RUN,
+        _ID,
+        Column("replicate", "BIGINT", "0 for the first training; the baseline has many"),
+        Column("seed", "BIGINT", "of the initialisation; the data order has one of its own"),
+        Column("cost", "DOUBLE", "seconds over the baseline's recent median on that worker, in steps of 0.25", True),
+        Column("status", "VARCHAR", "ok, or the name of its failure"),
+        Column("reason", "VARCHAR", "one line that says what went wrong"),
+        Column("val_loss", "DOUBLE", "held-out loss, nats a token, computed by us"),
+        Column("bits_per_byte", "DOUBLE", "the same in bits a byte of text"),
+        Column("reported_vloss", "DOUBLE", "best_vloss as the candidate reports it"),
+        Column("reported_elapsed_min", "DOUBLE", "elapsed_min as the candidate reports it", True),
+        Column("n_params", "BIGINT", "parameters of the trained model"),
+        Column("cpu_seconds", "DOUBLE", "of the whole process tree", True),
+        Column("wall_seconds", "DOUBLE", "by our clock", True),
+        Column("peak_memory_bytes", "BIGINT", "resident, of the whole process tree", True),
+        Column("device", "VARCHAR", "cpu, cuda or mps", True),
+        Column("host", "VARCHAR", "machine that trained", True),
+        Column("isolation", "VARCHAR", "level of the sandbox"),
+        Column("output_tail", "VARCHAR", "the last of what it printed, at most 16 kB", True),
+        Column("started_at", "TIMESTAMP", "UTC", True),
+    ),
+    "curves": (
+        _RUN,
+        _ID,
+        Column("replicate", "BIGINT", "of the training"),
+        Column("step", "BIGINT", "optimiser steps done"),
+        Column("seconds", "DOUBLE", "since the candidate's files were read, by the harness", True),
+        Column("train_loss", "DOUBLE", "of a training batch, as reported"),
+        Column("reported_val_loss", "DOUBLE", "of validation batches, as reported"),
+    ),
+    "calls": (
+        _RUN,
+        _ID,
+        Column("attempt", "BIGINT", "1 for the first request of a candidate"),
+        Column("model", "VARCHAR", "name of the model, as the endpoint gives it"),
+        Column("messages", "VARCHAR", "JSON list of the messages sent"),
+        Column("response", "VARCHAR", "the answer's text"),
+        Column("finish_reason", "VARCHAR", "as the endpoint gives it"),
+        Column("status", "VARCHAR", "ok, or no_answer"),
+        Column("reason", "VARCHAR", "one line that says what went wrong"),
+        Column("latency_s", "DOUBLE", "seconds from request to whole answer, retries included", True),
+        Column("input_tokens", "BIGINT", "as the endpoint counts them"),
+        Column("output_tokens", "BIGINT", "as the endpoint counts them"),
+        Column("cost_usd", "DOUBLE", "by the prices of the configuration"),
+        Column("created_at", "TIMESTAMP", "when the answer was there, UTC", True),
+    ),
+    "verdicts": (
+        _RUN,
+        _ID,
+        Column("created_at", "TIMESTAMP", "when `test` was looked at, UTC", True),
+        Column("verdict", "VARCHAR", "what was concluded"),
+        Column("details", "VARCHAR", "JSON: seeds, losses, interval, p"),
+    ),
+}
+
+
+def clock_columns(table: str) -> set[str]:
+    """Columns that hold a clock, and so differ between two equal searches."""
+    return {column.name for column in TABLES[table] if column.clock}
+
+
+def arrow_schema(table: str) -> "pa.Schema":
+    """The pyarrow schema of `table`, with the schema version in its metadata."""
+    import pyarrow as pa
+
+    kinds = {
+        "BIGINT": pa.int64(),
+        "BIGINT[]": pa.list_(pa.int64()),
+        "DOUBLE": pa.float64(),
+        "VARCHAR": pa.string(),
+        "TIMESTAMP": pa.timestamp("us"),
+    }
+    fields = [pa.field(column.name, kinds[column.kind]) for column in TABLES[table]]
+    return pa.schema(fields, metadata={METADATA_KEY: str(VERSION).encode()})

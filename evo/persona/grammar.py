@@ -1,0 +1,301 @@
+"""A persona's text read and written: `render(parse(text)) == text`, always.
+
+It owns what each section is recognised by; it never changes wording (that is `mend`) and never reads a file.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from evo.persona import wording
+from evo.persona.model import Item, Kind, Persona, PersonaError, Section
+from evo.persona.prose import name_of, split_stance
+
+_HEADINGS: Mapping[Kind, re.Pattern[str]] = {
+    "breakthroughs": re.compile(r"\bbreakthrough", re.IGNORECASE),
+    "topics": re.compile(r"\bmodern\b|\bnovel techniques?\b|\bconnections?\b", re.IGNORECASE),
+    "directions": re.compile(r"\bfuture\b", re.IGNORECASE),
+    "fields": re.compile(r"\bfields\b", re.IGNORECASE),
+}
+"""What a heading says when it names a kind; the first that fits counts."""
+_HINT = (
+    "A persona is a paragraph that says who it is, then sections under headings such as **Breakthrough Connections:**"
+)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A place that does not fit the grammar: the line's number from 1, what was found there, what was expected."""
+
+    line: int
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: found {self.found}, expected {self.expected}"
+
+
+class _Misfit(Exception):
+    """Raised inside this module only: a section that does not have the form its heading promises."""
+
+    def __init__(self, line: int, found: str, expected: str) -> None:
+        super().__init__(line)
+        self.note = Note(line, found, expected)
+
+
+@dataclass(frozen=True)
+class _Line:
+    number: int
+    raw: str
+    fenced: bool
+
+    @property
+    def blank(self) -> bool:
+        return not self.fenced and not self.raw.strip(wording.WHITESPACE)
+
+    @property
+    def heading(self) -> str | None:
+        return None if self.fenced else wording.heading(self.raw)
+
+    @property
+    def style(self) -> str:
+        return "" if self.fenced else wording.style(self.raw)
+
+    @property
+    def shown(self) -> str:
+        words = self.raw.strip()
+        return repr(words if len(words) <= 60 else words[:57] + "...")
+
+
+def parse(text: str) -> Persona:
+    """Reads a persona's text, losing nothing.
+
+    A section that does not fit what its heading promises becomes fixed; `check` tells where and why.
+
+    Raises:
+        PersonaError: when no prose paragraph stands before the first section, or when there is no section at all.
+
+    """
+    persona, notes = _read(text)
+    if persona is None:
+        raise PersonaError(str(notes[0]), hint=_HINT)
+    return persona
+
+
+def check(text: str) -> list[Note]:
+    """Every place that does not fit the grammar, in order; a text that `parse` refuses gives the one note why."""
+    return _read(text)[1]
+
+
+def render(persona: Persona) -> str:
+    """The persona's text: the exact inverse of `parse`, with each emphasis written out as a sentence of its item."""
+    opening = persona.identity + persona.task + persona.stance + persona.gap
+    return opening + "".join(_written(section) for section in persona.sections)
+
+
+def _written(section: Section) -> str:
+    words = wording.FIELD_EMPHASIS if section.kind == "fields" else wording.ITEM_EMPHASIS
+    items = (item.marker + wording.dress(item.body, item.emphasis, words) + item.gap for item in section.items)
+    return section.heading + section.lead + "".join(items) + section.tail
+
+
+def _read(text: str) -> tuple[Persona | None, list[Note]]:
+    lines = list(_lines(text))
+    first = next((at for at, line in enumerate(lines) if not line.blank and not _is_top_title(line)), None)
+    if first is None or lines[first].fenced or lines[first].heading is not None or lines[first].style:
+        at = lines[first] if first is not None else _Line(1, "", False)
+        return None, [
+            Note(at.number, at.shown if at.raw else "nothing", "a prose paragraph that says who the persona is")
+        ]
+    starts = [at for at, line in enumerate(lines) if at > first and line.heading is not None]
+    if not starts:
+        found = f"the end of the text after {lines[-1].shown}"
+        return None, [Note(lines[-1].number, found, "a section under a heading, such as **Breakthrough Connections:**")]
+    blocks = [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
+    sections, notes = _sections(blocks)
+    identity, task, stance, gap = _opening(lines[first : starts[0]])
+    before = _joined(lines[:first])
+    return Persona(name_of(identity), before + identity, task, stance, gap, tuple(sections)), notes
+
+
+def _lines(text: str) -> Iterator[_Line]:
+    fence = ""
+    for number, raw in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
+        if fence:
+            yield _Line(number, raw, True)
+            mark = raw.strip(wording.WHITESPACE)
+            if len(mark) >= len(fence) and set(mark) == {fence[0]}:
+                fence = ""
+        else:
+            fence = wording.opened_fence(raw)
+            yield _Line(number, raw, bool(fence))
+
+
+def _is_top_title(line: _Line) -> bool:
+    return not line.fenced and line.raw.startswith("# ")
+
+
+def _joined(lines: list[_Line]) -> str:
+    return "".join(line.raw for line in lines)
+
+
+def _opening(lines: list[_Line]) -> tuple[str, str, str, str]:
+    """Cuts the prose before the first section into (identity, task, stance, gap): the task is its last paragraph."""
+    end = len(lines)
+    while lines[end - 1].blank:
+        end -= 1
+    start = end
+    while start > 0 and not lines[start - 1].blank:
+        start -= 1
+    paragraph, rest = _joined(lines[start:end]), _joined(lines[end:])
+    words = paragraph.rstrip(wording.WHITESPACE)
+    gap = paragraph[len(words) :] + rest
+    if start == 0:
+        return words, "", "", gap
+    prose = not any(line.fenced or line.style for line in lines[start:end])
+    task, stance = split_stance(words) if prose else (words, "")
+    return _joined(lines[:start]), task, stance, gap
+
+
+def _sections(blocks: list[list[_Line]]) -> tuple[list[Section], list[Note]]:
+    """Reads the sections: those that a heading names first, then what is left of the kinds by form."""
+    sections = [Section("fixed", block[0].raw, tail=_joined(block[1:])) for block in blocks]
+    named = [_named(block[0].heading or "") for block in blocks]
+    taken: set[Kind] = set()
+    notes: list[Note] = []
+    for at, (block, kind) in enumerate(zip(blocks, named, strict=True)):
+        if kind is None or kind in taken:
+            continue
+        try:
+            sections[at] = _read_fields(block) if kind == "fields" else _read_list(kind, block)
+            taken.add(kind)
+        except _Misfit as misfit:
+            notes.append(misfit.note)
+    for at, (block, kind) in enumerate(zip(blocks, named, strict=True)):
+        section = _by_form(block) if kind is None else None
+        if section is not None and section.kind not in taken:
+            sections[at] = section
+            taken.add(section.kind)
+    return sections, notes
+
+
+def _named(heading: str) -> Kind | None:
+    return next((kind for kind, words in _HEADINGS.items() if words.search(heading)), None)
+
+
+def _by_form(block: list[_Line]) -> Section | None:
+    """The section that this block is by its form alone, or None."""
+    try:
+        section = _read_list("directions", block)
+        if not all(item.title for item in section.items):
+            return None
+        if section.items[0].marker[0].isdigit():
+            section = replace(section, kind="topics" if section.lead.strip() else "breakthroughs")
+        return replace(section, by_form=True)
+    except _Misfit:
+        pass
+    try:
+        section = replace(_read_fields(block), by_form=True)
+    except _Misfit:
+        return None
+    alone = not section.lead.strip() and not section.tail and len(section.items) >= section.least
+    return section if alone and all(wording.is_short_field(item.text) for item in section.items) else None
+
+
+def _read_list(kind: Kind, block: list[_Line]) -> Section:
+    """Reads a block as heading, lead, list and tail.
+
+    Raises:
+        _Misfit: when there is no list, or when a line stands in it that belongs to no item.
+
+    """
+    lines = block[1:]
+    first = next((at for at, line in enumerate(lines) if line.style), None)
+    fence = next((line for line in lines[:first] if line.fenced), None)
+    if first is None:
+        raise _Misfit(block[0].number, f"no list under {block[0].shown}", 'items that begin with "1. " or "- "')
+    if fence is not None:
+        raise _Misfit(fence.number, f"a code fence {fence.shown}", "the section's list before any code")
+    starts, end = _item_lines(lines, first)
+    items = tuple(_item(lines[start:stop]) for start, stop in zip(starts, [*starts[1:], end], strict=True))
+    return Section(kind, block[0].raw, _joined(lines[:first]), items, _joined(lines[end:]))
+
+
+def _item_lines(lines: list[_Line], first: int) -> tuple[list[int], int]:
+    """Where each item starts, and where the tail does: (starts, end)."""
+    style = lines[first].style
+    starts: list[int] = []
+    end, after_blank = len(lines), False
+    for at, line in enumerate(lines[first:], first):
+        if line.blank:
+            after_blank = True
+            continue
+        if line.fenced and line.raw[0] not in "`~":
+            raise _Misfit(line.number, f"a code fence inside an item, {line.shown}", "an item without code")
+        if line.fenced or (after_blank and not line.style and line.raw[0] not in " \t"):
+            end = at
+            break
+        if line.style and line.style != style:
+            raise _Misfit(line.number, line.shown, f"an item marked like the first one, {lines[first].shown}")
+        if line.style:
+            starts.append(at)
+        after_blank = False
+    for line in lines[end:]:
+        if line.style == style:
+            raise _Misfit(line.number, f"the item {line.shown} behind other text", "all items of a section in one list")
+    return starts, end
+
+
+def _item(lines: list[_Line]) -> Item:
+    chunk = _joined(lines)
+    marker = wording.MARKER.match(lines[0].raw)
+    assert marker is not None
+    written = chunk[marker.end() :].rstrip(wording.WHITESPACE)
+    if not written.split("\n", 1)[0].strip(wording.WHITESPACE):
+        raise _Misfit(lines[0].number, f"an empty item, {lines[0].shown}", "a title or a text behind the marker")
+    body, emphasis = wording.undress(written, wording.ITEM_EMPHASIS)
+    title, joint, text = wording.split(body)
+    return Item(title, text, emphasis, marker[0], joint, chunk[marker.end() + len(written) :])
+
+
+def _read_fields(block: list[_Line]) -> Section:
+    """Reads a block as heading, lead (lines up to one that ends in a colon), one comma list and tail.
+
+    Raises:
+        _Misfit: when there is no such list, or when a name in it could not be moved.
+
+    """
+    lines = block[1:]
+    start = _list_start(lines)
+    end = next((at for at, line in enumerate(lines[start:], start) if line.blank or line.fenced), len(lines))
+    if start == end:
+        raise _Misfit(block[0].number, f"no list under {block[0].shown}", "names set apart by commas")
+    indented = _joined(lines[start:end])
+    chunk = indented.lstrip(wording.WHITESPACE)
+    lead = _joined(lines[:start]) + indented[: len(indented) - len(chunk)]
+    written = chunk.rstrip(wording.WHITESPACE).removesuffix(".")
+    while end < len(lines) and lines[end].blank:
+        chunk += lines[end].raw
+        end += 1
+    names = wording.cut_fields(written)
+    if names is None:
+        raise _Misfit(lines[start].number, lines[start].shown, "brackets that pair within each name")
+    items = []
+    for name, separator in [*names[:-1], (names[-1][0], chunk[len(written) :])]:
+        text, emphasis = wording.undress(name, wording.FIELD_EMPHASIS)
+        if not wording.is_field(text):
+            at = lines[start].number + written[: written.find(name)].count("\n")
+            raise _Misfit(
+                at, repr(name[:60]), f"a field's name of at most {wording.LONGEST_FIELD} characters, no sentence"
+            )
+        items.append(Item("", text, emphasis, "", "", separator))
+    return Section("fields", block[0].raw, lead, tuple(items), _joined(lines[end:]))
+
+
+def _list_start(lines: list[_Line]) -> int:
+    """Where a section's comma list begins: behind blank lines, and behind a lead if one ends its line with a colon."""
+    first = next((at for at, line in enumerate(lines) if not line.blank), len(lines))
+    end = next((at for at, line in enumerate(lines[first:], first) if line.blank or line.fenced), len(lines))
+    colons = [at for at in range(first, end) if lines[at].raw.rstrip(wording.WHITESPACE).endswith(":")]
+    start = colons[-1] + 1 if colons else first
+    return next((at for at, line in enumerate(lines[start:], start) if not line.blank), len(lines))

@@ -1,0 +1,140 @@
+"""Seed personas as files: one text a persona, in one folder.
+
+It owns reading, importing and finding them; it never edits a seed that is already there.
+"""
+
+import difflib
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.persona.grammar import parse
+from evo.persona.mend import Mend, mend
+from evo.persona.model import Persona, PersonaError
+
+_BOM = "\ufeff"
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A seed persona: its slug (the file's name without ending), its file, what it says, what was mended on reading."""
+
+    slug: str
+    path: Path
+    persona: Persona
+    mends: tuple[Mend, ...] = ()
+
+
+def read_seed(path: Path) -> Seed:
+    """Reads one file, mending it in memory; the file stays as it is.
+
+    Raises:
+        PersonaError: when the file cannot be read, is not UTF-8, or is no persona.
+
+    """
+    return _read(path)[0]
+
+
+def load_seeds(folder: Path) -> list[Seed]:
+    """Every `*.txt` of the folder, by slug.
+
+    Raises:
+        PersonaError: when there is no such folder, or when one of its files is no persona.
+
+    """
+    if not folder.is_dir():
+        raise PersonaError(f"expected a folder of seeds, found none at {folder}", hint="`evo init DIR` makes one.")
+    return [read_seed(path) for path in sorted(folder.glob("*.txt"), key=lambda path: path.stem)]
+
+
+def import_seed(path: Path, folder: Path) -> Seed:
+    """Mends one file and writes it, as UTF-8, to `<slug>.txt` in the folder; the slug is made from the persona's name.
+
+    The file appears whole or not at all. Importing the same text again changes nothing.
+
+    Raises:
+        PersonaError: as `read_seed`, or when the folder holds another persona of that slug.
+
+    """
+    source, text = _read(path)
+    slug = _slug(source.persona.name) or _slug(path.stem) or "persona"
+    target = folder / f"{slug}.txt"
+    content = text.encode()
+    if target.exists():
+        if target.read_bytes() != content:
+            raise PersonaError(
+                f"expected no other persona named {slug}, found {target} with another text",
+                hint=f"Rename or remove {target}, or give the new persona another name in its first sentence.",
+            )
+    else:
+        _write(target, content)
+    return Seed(slug, target, source.persona, source.mends)
+
+
+def find_seed(seeds: Sequence[Seed], word: str) -> Seed:
+    """The seed with that slug, else the only one whose slug or name holds the word, whatever its case.
+
+    Raises:
+        PersonaError: when there is none, or more than one; it lists the closest.
+
+    """
+    sought = word.casefold()
+    holding = [seed for seed in seeds if sought in seed.slug.casefold() or sought in seed.persona.name.casefold()]
+    exact = [seed for seed in seeds if seed.slug == word]
+    if len(exact or holding) == 1:
+        return (exact or holding)[0]
+    if holding:
+        raise PersonaError(f"expected the name of one seed, found {word!r}, which fits {_listed(holding)}")
+    names = {name.casefold(): seed for seed in seeds for name in [seed.slug, *seed.slug.split("_"), seed.persona.name]}
+    close = {names[name].slug: names[name] for name in difflib.get_close_matches(sought, names, n=3)}
+    hint = f"Did you mean {_listed(list(close.values()))}?" if close else f"There are: {_listed(seeds) or 'none'}."
+    raise PersonaError(f"expected the name of a seed, found {word!r}, which no seed has", hint=hint)
+
+
+def _read(path: Path) -> tuple[Seed, str]:
+    """The seed and its mended text."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise PersonaError(f"expected a persona's text file at {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PersonaError(
+            f"{path}: expected UTF-8, found the byte 0x{error.object[error.start]:02x} at offset {error.start}",
+            hint="Save the file as UTF-8 and import it again.",
+        ) from error
+    mends = []
+    if text.startswith(_BOM):
+        text = text.removeprefix(_BOM)
+        mends.append(Mend(1, _BOM, ""))
+    text, words = mend(text)
+    try:
+        persona = parse(text)
+    except PersonaError as error:
+        raise PersonaError(f"{path}: {error.message}", hint=error.hint) from error
+    return Seed(path.stem, path, persona, (*mends, *words)), text
+
+
+def _slug(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return "_".join(re.findall(r"[a-z0-9]+", plain))
+
+
+def _write(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, target)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise PersonaError(f"expected to write {target}: {error.strerror}") from error
+
+
+def _listed(seeds: Sequence[Seed]) -> str:
+    return ", ".join(seed.slug for seed in seeds)

@@ -1,0 +1,25 @@
+"""The trainer as a Ray actor: owns one device slot and runs one training at a time."""
+
+import platform
+from typing import Any
+
+from evo.evaluator import Evaluator
+from evo.trainer.device import Device
+from evo.trainer.trainer import Job, Trainer
+
+
+class TrainerActor:
+    """Made remote by `evo.driver.workers`; its methods are those of `Trainer`, with plain values."""
+
+    def __init__(self, evaluator: Evaluator, device: Device, data_sha256: dict[str, str]) -> None:
+        self._trainer = Trainer(evaluator, device)
+        if self._trainer.data_sha256 != data_sha256:
+            raise ValueError(f"the data on {platform.node()} differs from the run's")
+
+    def ready(self) -> str:
+        """The host's name, once the data is loaded."""
+        return platform.node()
+
+    def judge(self, files: dict[str, str], seed: int, data_seed: int) -> dict[str, Any]:
+        """One training and its score."""
+        return self._trainer.judge(Job(files, seed, data_seed)).as_dict()

@@ -1,0 +1,194 @@
+"""Variation: operators on personas, registered in a DEAP toolbox. Pure: a persona and a generator in, a persona out.
+
+Each operator says what it did, so that every difference between a child and its parents can be told from its record:
+`{"operator": name, …}` with the section, the genes that moved, and from whom. One that does not apply returns None.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from evo.config import Variation as Settings
+from evo.genetics import Toolbox
+from evo.persona import Item, Kind, Persona, Section
+
+Record = dict[str, Any]
+Varied = tuple[Persona, Record] | None
+
+FEWEST = {"topics": 3, "directions": 3, "fields": 5, "breakthroughs": 1}
+"""Genes that dropping and narrowing leave in a section."""
+
+
+def swap_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
+    """Put another persona's breakthrough in the place of one of this one's."""
+    section = persona.section("breakthroughs")
+    if section is None:
+        return None
+    own = {item.label for item in section.items}
+    offers = [
+        (item, donor.name)
+        for donor in pool
+        for item in _items(donor, "breakthroughs")
+        if item.label not in own and section.takes(item)
+    ]
+    if not offers:
+        return None
+    place = random.randrange(len(section.items))
+    gift, donor_name = random.choice(offers)
+    gone = section.items[place].label
+    items = (*section.items[:place], gift, *section.items[place + 1 :])
+    record = {"operator": "swap_breakthrough", "out": gone, "in": gift.label, "from": donor_name}
+    return persona.with_section(section.with_items(items)), record
+
+
+def emphasise(persona: Persona, pool: Sequence[Persona]) -> Varied:
+    """Give a topic or direction one more step of emphasis; it moves up among its equals."""
+    return _shift(persona, +1)
+
+
+def deemphasise(persona: Persona, pool: Sequence[Persona]) -> Varied:
+    """Take one step of emphasis from a topic or direction; it moves down."""
+    return _shift(persona, -1)
+
+
+def drop(persona: Persona, pool: Sequence[Persona]) -> Varied:
+    """Leave out a topic or direction; the less it was emphasised, the likelier."""
+    choices = [s for s in _weighed(persona) if len(s.items) > max(s.least, FEWEST[s.kind])]
+    if not choices:
+        return None
+    section = random.choice(choices)
+    weights = [{-1: 4.0, 0: 2.0, 1: 1.0, 2: 0.5}[item.emphasis] for item in section.items]
+    gone = random.choices(section.items, weights)[0]
+    items = [item for item in section.items if item is not gone]
+    record = {"operator": "drop", "section": section.kind, "out": gone.label}
+    return persona.with_section(section.with_items(items)), record
+
+
+def narrow_fields(persona: Persona, pool: Sequence[Persona]) -> Varied:
+    """Keep a random half of the fields."""
+    section = persona.section("fields")
+    if section is None:
+        return None
+    keep = max(len(section.items) // 2, section.least, FEWEST["fields"])
+    if keep >= len(section.items):
+        return None
+    kept = sorted(random.sample(range(len(section.items)), keep))
+    items = [section.items[i] for i in kept]
+    gone = [item.label for i, item in enumerate(section.items) if i not in set(kept)]
+    return persona.with_section(section.with_items(items)), {"operator": "narrow_fields", "out": gone}
+
+
+def widen_fields(persona: Persona, pool: Sequence[Persona]) -> Varied:
+    """Add up to six fields that other personas have."""
+    section = persona.section("fields")
+    if section is None:
+        return None
+    own = {item.label for item in section.items}
+    offers = {i.label: i for p in pool for i in _items(p, "fields") if i.label not in own and section.takes(i)}
+    if not offers:
+        return None
+    added = random.sample(sorted(offers), min(6, len(offers)))
+    items = [*section.items, *(offers[label] for label in added)]
+    return persona.with_section(section.with_items(items)), {"operator": "widen_fields", "in": added}
+
+
+def cross(first: Persona, second: Persona, second_id: int) -> tuple[Persona, Record]:
+    """The first persona, with some of its sections and its stance filled from the second, each at even odds."""
+    child, taken = first, []
+    for section in first.sections:
+        other = second.section(section.kind) if section.kind != "fixed" else None
+        if other is None or random.random() < 0.5:
+            continue
+        items = [item for item in other.items if section.takes(item)]
+        if len(items) >= section.least and items != list(section.items):
+            child = child.with_section(section.with_items(items))
+            taken.append(section.kind)
+    if first.stance and second.stance and second.stance != first.stance and random.random() < 0.5:
+        child = replace(child, stance=second.stance)
+        taken.append("stance")
+    return child, {"operator": "cross", "with": second_id, "from": second.name, "taken": taken}
+
+
+class Variator:
+    """The operators in a toolbox, with their weights.
+
+    Args:
+        settings: weights and odds.
+        pool: personas that breakthroughs and fields may come from; the seeds.
+    """
+
+    MUTATIONS: tuple[Callable[[Persona, Sequence[Persona]], Varied], ...] = (
+        swap_breakthrough,
+        emphasise,
+        deemphasise,
+        drop,
+        narrow_fields,
+        widen_fields,
+    )
+
+    def __init__(self, settings: Settings, pool: Sequence[Persona]) -> None:
+        self._settings = settings
+        self._pool = tuple(pool)
+        self._toolbox = Toolbox()
+        for operator in self.MUTATIONS:
+            self._toolbox.register(operator.__name__, operator, pool=self._pool)
+        self._toolbox.register("cross", cross)
+
+    def mutate(self, persona: Persona, rng: random.Random) -> tuple[Persona, list[Record]]:
+        """Apply one to `mutations` operators, drawn by their weights; one that does not apply is drawn again."""
+        records: list[Record] = []
+        for _ in range(rng.randint(1, self._settings.mutations)):
+            names = [operator.__name__ for operator in self.MUTATIONS]
+            while weights := [(name, w) for name in names if (w := getattr(self._settings, name)) > 0]:
+                name = rng.choices([n for n, _ in weights], [w for _, w in weights])[0]
+                varied: Varied = self._toolbox.call(name, rng, persona)
+                if varied is not None:
+                    persona, record = varied
+                    records.append(record)
+                    break
+                names.remove(name)
+        return persona, records
+
+    def cross(self, first: Persona, second: Persona, second_id: int, rng: random.Random) -> tuple[Persona, Record]:
+        """Cross two personas section by section; the first is the fitter one."""
+        crossed: tuple[Persona, Record] = self._toolbox.call("cross", rng, first, second, second_id)
+        return crossed
+
+
+def _weighed(persona: Persona) -> list[Section]:
+    """The sections whose genes have an emphasis."""
+    kinds: tuple[Kind, ...] = ("topics", "directions")
+    return [section for kind in kinds if (section := persona.section(kind)) is not None]
+
+
+def _items(persona: Persona, kind: Kind) -> tuple[Item, ...]:
+    section = persona.section(kind)
+    return section.items if section else ()
+
+
+def _shift(persona: Persona, step: int) -> Varied:
+    """Change one item's emphasis by `step` and put it behind the last item that is emphasised at least as much."""
+    movable = {2: -1, -1: +1}  # an item at an end moves only the other way
+    places = [
+        (section, place)
+        for section in _weighed(persona)
+        for place, item in enumerate(section.items)
+        if movable.get(item.emphasis, step) == step
+    ]
+    if not places:
+        return None
+    section, place = random.choice(places)
+    moved = replace(section.items[place], emphasis=section.items[place].emphasis + step)
+    others = [item for i, item in enumerate(section.items) if i != place]
+    index = next((i for i, item in enumerate(others) if item.emphasis < moved.emphasis), len(others))
+    items = [*others[:index], moved, *others[index:]]
+    if not section.takes(moved):
+        return None
+    record = {
+        "operator": "emphasise" if step > 0 else "deemphasise",
+        "section": section.kind,
+        "gene": moved.label,
+        "to": moved.emphasis,
+    }
+    return persona.with_section(section.with_items(items)), record
