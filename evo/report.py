@@ -1,15 +1,11 @@
-"""What is said of a run: its leader, its failures, a candidate's line of descent. Pure: rows in, values and lines out."""
+"""What is said of a run: its leader, its failures, a candidate's line of descent. Pure: rows in, lines out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from evo.config import Selection
-from evo.search import BASELINE, is_scored
-from evo.selection import Selector
-
-Row = Mapping[str, Any]
+from evo.selection import BASELINE, Row, fitness, is_scored
 
 
 @dataclass(frozen=True)
@@ -35,15 +31,12 @@ class Standing:
 
 def standing(rows: Sequence[Row], selection: Selection) -> Standing:
     """Where a run stands."""
-    selector = Selector(selection)
     by_id = {row["id"]: row for row in rows}
     scored = [row for row in rows if row["id"] != BASELINE and is_scored(row)]
 
-    def fitness(row: Row) -> tuple[float, float, int]:
-        return (*selector.values(row["val_loss"], row["cost"] or 1.0, row["seconds"] or 0.0), row["id"])
-
     failed = Counter(str(row["status"]) for row in rows if row["status"] not in ("ok", "duplicate"))
-    return Standing(by_id.get(BASELINE), min(scored, key=fitness, default=None), len(rows), dict(failed.most_common()))
+    leader = min(scored, key=lambda row: (fitness(selection, row), row["id"]), default=None)
+    return Standing(by_id.get(BASELINE), leader, len(rows), dict(failed.most_common()))
 
 
 def descent(rows: Sequence[Row], number: int) -> list[Row]:
@@ -87,7 +80,7 @@ def ending(name: str, rows: Sequence[Row], selection: Selection, folder: str) ->
         "Try:",
         f"  evo show {name} {number}",
         f"  evo diff {name}:0 {name}:{number}",
-        f"  evo sql \"SELECT id, mind, val_loss, cost, summary FROM candidates WHERE run = '{name}' ORDER BY val_loss LIMIT 5\"",
+        f"  evo sql --run {name} 'SELECT id, mind, val_loss, cost, summary FROM candidates ORDER BY val_loss LIMIT 5'",
     ]
 
 

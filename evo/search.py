@@ -5,23 +5,15 @@ which are told first, so that the order in which candidates finish never changes
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from evo import draws, persona
 from evo.config import Config
 from evo.genetics import Individual
 from evo.persona import Persona
-from evo.selection import Selector
-from evo.status import Status
+from evo.selection import BASELINE, Row, Selector, fitness, is_scored
 from evo.variation import Record, Variator
-
-Row = Mapping[str, Any]
-"""Of a candidate: at least id, status, val_loss, cost, seconds and persona (JSON) are read."""
-
-BASELINE = 0
-"""The number of the candidate that is the evaluator's own files."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +142,8 @@ class Search:
         for other in range(1, self.horizon(number) + 1):
             if other not in self._individuals and is_scored(self._rows[other]):
                 row = self._rows[other]
-                self._individuals[other] = Individual(
-                    other, persona.from_json(row["persona"]), row["val_loss"], row["cost"] or 1.0, row["seconds"] or 0.0
-                )
+                values = fitness(self._config.selection, row)
+                self._individuals[other] = Individual(other, persona.from_json(row["persona"]), values)
             if other in self._individuals:
                 found.append(self._individuals[other])
         return found
@@ -175,13 +166,4 @@ class Search:
 
     def _beats_baseline(self, individual: Individual) -> bool:
         row = self._rows[BASELINE]
-        if not is_scored(row):
-            return True
-        mine = self.selector.values(individual.val_loss, individual.cost, individual.seconds)
-        return mine < self.selector.values(row["val_loss"], row["cost"] or 1.0, row["seconds"] or 0.0)
-
-
-def is_scored(row: Row) -> bool:
-    """Whether a row has a score of its own: ok, with a finite loss."""
-    loss = row["val_loss"]
-    return row["status"] == Status.OK and loss is not None and math.isfinite(loss)
+        return not is_scored(row) or individual.values < fitness(self._config.selection, row)

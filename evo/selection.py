@@ -3,11 +3,20 @@
 import math
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from evo import genetics
 from evo.config import Selection
-from evo.genetics import Individual
+from evo.status import Status
+
+if TYPE_CHECKING:
+    from evo.genetics import Individual
+
+Row = Mapping[str, Any]
+"""Of a candidate: status, val_loss, cost and seconds are read."""
+
+BASELINE = 0
+"""The number of the candidate that is the evaluator's own files."""
 
 COST_STEP = 0.25
 """Costs are stepped: raw seconds of equal trainings differ by 10 to 40 %."""
@@ -27,6 +36,26 @@ def cost(seconds: float, baseline_seconds: Sequence[float]) -> float | None:
     return max(1.0, math.floor(ratio / COST_STEP + 0.5) * COST_STEP)
 
 
+def is_scored(row: Row) -> bool:
+    """Whether a row has a score of its own: ok, with a finite loss."""
+    loss = row["val_loss"]
+    return row["status"] == Status.OK and loss is not None and math.isfinite(loss)
+
+
+def fitness(config: Selection, row: Row) -> tuple[float, float]:
+    """The two fitness values of a scored candidate, both to be lowered.
+
+    `loss`: how far its cost is over `max_cost`, then its loss. `nsga2`: loss and cost. `score`: loss + weight × minutes,
+    alone. A cost that is not known counts as 1.
+    """
+    val_loss, cost = float(row["val_loss"]), float(row["cost"] or 1.0)
+    if config.rule == "nsga2":
+        return val_loss, cost
+    if config.rule == "score":
+        return val_loss + config.weight * float(row["seconds"] or 0.0) / 60.0, 0.0
+    return (max(0.0, cost - config.max_cost) if math.isfinite(config.max_cost) else 0.0), val_loss
+
+
 class Selector:
     """One rule of selection.
 
@@ -35,6 +64,8 @@ class Selector:
     """
 
     def __init__(self, config: Selection) -> None:
+        from evo import genetics
+
         self._config = config
         self._toolbox = genetics.Toolbox()
         survive = genetics.select_nsga2 if config.rule == "nsga2" else genetics.select_best
@@ -49,32 +80,17 @@ class Selector:
         """Whether a plan depends on seconds."""
         return self._config.rule != "loss" or math.isfinite(self._config.max_cost)
 
-    def values(self, val_loss: float, cost: float, seconds: float) -> tuple[float, float]:
-        """The two fitness values of a candidate, both to be lowered.
-
-        `loss`: how far its cost is over `max_cost`, then its loss. `nsga2`: loss and cost. `score`: loss + weight ×
-        minutes, alone.
-        """
-        if self._config.rule == "nsga2":
-            return val_loss, cost
-        if self._config.rule == "score":
-            return val_loss + self._config.weight * seconds / 60.0, 0.0
-        over = max(0.0, cost - self._config.max_cost) if math.isfinite(self._config.max_cost) else 0.0
-        return over, val_loss
-
-    def survivors(self, individuals: Sequence[Individual], k: int, rng: random.Random) -> list[Individual]:
-        """At most k of them, rated."""
-        for individual in individuals:
-            individual.rate(*self.values(individual.val_loss, individual.cost, individual.seconds))
+    def survivors(self, individuals: "Sequence[Individual]", k: int, rng: random.Random) -> "list[Individual]":
+        """At most k of them; all are rated already."""
         chosen: list[Individual] = self._toolbox.call("survive", rng, list(individuals), k) if individuals else []
         return chosen
 
-    def choose(self, survivors: Sequence[Individual], rng: random.Random) -> Individual:
+    def choose(self, survivors: "Sequence[Individual]", rng: random.Random) -> "Individual":
         """One parent out of `survivors`, which are rated and not empty."""
         chosen: Individual = self._toolbox.call("choose", rng, survivors)
         return chosen
 
-    def order(self, first: Individual, second: Individual) -> tuple[Individual, Individual]:
+    def order(self, first: "Individual", second: "Individual") -> "tuple[Individual, Individual]":
         """The two with the fitter one first; equal ones by their number."""
         if second.fitness > first.fitness or (second.fitness == first.fitness and second.id < first.id):
             return second, first

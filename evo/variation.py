@@ -95,7 +95,8 @@ def widen_fields(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 def cross(first: Persona, second: Persona, second_id: int) -> tuple[Persona, Record]:
     """The first persona, with some of its sections and its stance filled from the second, each at even odds."""
-    child, taken = first, []
+    child = first
+    taken: list[str] = []
     for section in first.sections:
         other = second.section(section.kind) if section.kind != "fixed" else None
         if other is None or random.random() < 0.5:

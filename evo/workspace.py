@@ -27,7 +27,7 @@ def population() -> Path:
 
 
 def locate(kind: str, name: str, suffix: str = "") -> Path:
-    """The file or folder that `name` means: a path that exists, else `<kind>/<name><suffix>` here, else the built-in one.
+    """The file or folder that `name` means: a path, else `<kind>/<name><suffix>` here, else the built-in one.
 
     Raises:
         EvoError: nothing of that name, with the names there are.

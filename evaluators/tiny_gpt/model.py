@@ -83,7 +83,7 @@ class GPT(nn.Module):
 
     def forward(self, idx, targets=None):
         # idx, targets: int64 (B, T); logits: (B, T, vocab_size)
-        B, T = idx.shape
+        T = idx.shape[1]
         pos = torch.arange(T, device=idx.device)
         x = self.wte(idx) + self.wpe(pos)
         for block in self.blocks:

@@ -1,5 +1,6 @@
 """What the catalogue answers: one to three edits, drawn by rule from (messages, seed) and nothing else."""
 
+import hashlib
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,8 @@ def compose(messages: Sequence[Mapping[str, Any]], seed: int = 0) -> Reply:
     reading = read(messages)
     if not reading.files:
         return Reply(NO_FILES)
-    edits, files = _draw(reading, random.Random(f"catalogue {seed}\n{reading.text}"))
+    digest = hashlib.sha256(reading.text.encode("utf-8", "surrogatepass")).hexdigest()
+    edits, files = _draw(reading, random.Random(f"catalogue {seed} {digest}"))
     if not edits:
         return Reply(NOTHING, reading.files, reading.files)
     names = ", ".join(edit.name for edit in edits)

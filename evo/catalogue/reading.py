@@ -5,7 +5,7 @@ is read for words alone.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,12 +17,12 @@ from evo.proposer.answer import name_block, read_blocks
 from evo.proposer.prompt import FILES_HEADING
 
 EMPHASIS = {-1: 0.3, 0: 1.0, 1: 3.0, 2: 8.0}
-"""What an item counts for, by its emphasis."""
+"""The factor of an edit's weight, by the emphasis on what names it."""
 SHARES: dict[personas.Kind, float] = {"topics": 1.0, "directions": 0.7, "breakthroughs": 1.2, "fields": 0.15}
 """What a section counts for."""
 UNSPOKEN = 0.15
 """What an edit counts for of which the persona says nothing."""
-_TITLE, _TEXT = 1.0, 0.2
+_IN_TEXT = 0.2
 _FIRST, _LAST = 1.3, 0.7
 
 
@@ -58,52 +58,61 @@ def read_files(text: str) -> dict[str, str]:
 
 def weigh(said: str) -> dict[str, float]:
     """The weight of every edit for a persona's text."""
-    interests = _interests(said)
-    return {
-        edit.name: edit.weight * (UNSPOKEN + sum(share * _interest(edit, items) for share, items in interests))
-        for edit in EDITS
-    }
+    sections = _sections(said)
+    return {edit.name: edit.weight * _interest(edit, sections) * _stress(edit, sections) for edit in EDITS}
 
 
 @dataclass(frozen=True)
 class _Said:
-    """One thing said, in lower case, and what it counts for."""
+    """One thing said, in lower case."""
 
     title: str
     text: str
-    factor: float
+    place: float
+    """What it counts for by its place in its section: earlier items count for more."""
+    emphasis: int = 0
 
 
-def _interests(said: str) -> list[tuple[float, list[_Said]]]:
-    """Each section's share and what it says."""
+_Sections = list[tuple[float, list[_Said]]]
+"""Sections by what each counts for."""
+
+
+def _sections(said: str) -> _Sections:
     try:
         persona = personas.parse(said)
     except EvoError:
         persona = None
     sections = [(SHARES[kind], persona.section(kind)) for kind in SHARES] if persona else []
-    found = [(share, _ordered(section.items)) for share, section in sections if section is not None]
-    return found or [(1.0, [_Said("", said.lower(), 1.0 / _TEXT)])]
+    found = [(share, _said(section.items)) for share, section in sections if section is not None]
+    return found or [(1.0, [_Said(said.lower(), "", 1.0)])]
 
 
-def _ordered(items: Sequence[personas.Item]) -> list[_Said]:
-    """Earlier items count for more."""
+def _said(items: Sequence[personas.Item]) -> list[_Said]:
     step = (_FIRST - _LAST) / max(1, len(items) - 1)
     return [
-        _Said((item.title or item.text).lower(), item.text.lower(), EMPHASIS[item.emphasis] * (_FIRST - step * place))
-        for place, item in enumerate(items)
+        _Said(item.label.lower(), item.text.lower(), _FIRST - step * number, item.emphasis)
+        for number, item in enumerate(items)
     ]
 
 
-def _interest(edit: Edit, items: Iterable[_Said]) -> float:
-    """The most that any one item says for the edit: a title that names it says more than a text that does."""
+def _interest(edit: Edit, sections: _Sections) -> float:
+    """The sum over sections of the most that any one item says for the edit; a title counts for more than a text."""
     pattern = _pattern(edit.words)
-    return max(
-        (
-            item.factor * (_TITLE if pattern.search(item.title) else _TEXT if pattern.search(item.text) else 0.0)
+    return UNSPOKEN + sum(
+        share
+        * max(
+            item.place * (1.0 if pattern.search(item.title) else _IN_TEXT if pattern.search(item.text) else 0.0)
             for item in items
-        ),
-        default=0.0,
+        )
+        for share, items in sections
     )
+
+
+def _stress(edit: Edit, sections: _Sections) -> float:
+    """The factor of the strongest emphasis on an item whose title names the edit, or of the weakest if all are weak."""
+    pattern = _pattern(edit.words)
+    found = [item.emphasis for _, items in sections for item in items if pattern.search(item.title)] or [0]
+    return EMPHASIS[max(found) if max(found) > 0 else min(found)]
 
 
 @cache

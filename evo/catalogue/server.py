@@ -142,6 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve({"/v1/chat/completions": self._chat})
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the standard library refuses gets the same envelope as the rest."""
+        self.close_connection = True
+        self._send_json(code, _Refusal(code, message or "expected a request over HTTP/1.1", "bad_request").body())
+
     def _serve(self, routes: dict[str, Any]) -> None:
         try:
             body = self._read_body()
@@ -197,7 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.server.faults.slow_seconds)
         text, finish = faults.spoil(kind, compose(question.messages, question.seed))
         if question.max_tokens is not None and _tokens(text) > question.max_tokens:
-            text, finish = text.encode()[: 4 * question.max_tokens].decode(errors="ignore"), "length"
+            cut = text.encode("utf-8", "surrogatepass")[: 4 * question.max_tokens]
+            text, finish = cut.decode(errors="ignore"), "length"
         head = {
             "id": f"chatcmpl-{question.key[:24]}",
             "created": int(time.time()),
@@ -241,7 +247,7 @@ def _understand(body: bytes) -> _Question:
     """The request in `body`, or a refusal that names what is wrong with it."""
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _Refusal(400, "expected a JSON body", "bad_request") from None
     if not isinstance(asked, dict):
         raise _Refusal(400, "expected a JSON object", "bad_request")

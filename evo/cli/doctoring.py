@@ -1,16 +1,17 @@
 """`evo doctor`: device, Ray, endpoint, isolation and data, one line each, with what to do."""
 
-import asyncio
 import platform
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evo import config as configuration
 from evo import workspace
 from evo.cli import output
 from evo.errors import EvoError
+
+if TYPE_CHECKING:
+    from evo.config import Config
 
 Finding = tuple[bool, str]
 
@@ -20,6 +21,8 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Look at everything that a run needs, one line each, with what to do. Exit 1 where something is missing."""
+    from evo import config as configuration
+
     path = workspace.locate("configs", config, ".toml") if config else None
     settings = configuration.load(path, {})
     looks: dict[str, Callable[[], Finding]] = {
@@ -43,7 +46,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _device(settings: configuration.Config) -> Finding:
+def _device(settings: "Config") -> Finding:
     from evo.trainer import device
 
     workers = settings.workers
@@ -54,7 +57,7 @@ def _device(settings: configuration.Config) -> Finding:
     )
 
 
-def _ray(settings: configuration.Config) -> Finding:
+def _ray(settings: "Config") -> Finding:
     from evo.driver import workers
     from evo.trainer.device import Device
 
@@ -64,7 +67,9 @@ def _ray(settings: configuration.Config) -> Finding:
         return True, f"version {ray.__version__} starts on {where}, {nodes} node(s)"
 
 
-def _endpoint(settings: configuration.Config) -> Finding:
+def _endpoint(settings: "Config") -> Finding:
+    import asyncio
+
     from evo.proposer.client import Proposer, endpoint
 
     if settings.model.is_catalogue:
@@ -74,7 +79,7 @@ def _endpoint(settings: configuration.Config) -> Finding:
     return not wrong, wrong or f"{where.base_url} answers; model {settings.model.name}"
 
 
-def _isolation(settings: configuration.Config) -> Finding:
+def _isolation(settings: "Config") -> Finding:
     from evo.trainer.isolation import require
 
     level = require(settings.isolation, trusted=settings.model.is_catalogue)
@@ -84,7 +89,7 @@ def _isolation(settings: configuration.Config) -> Finding:
     )
 
 
-def _data(settings: configuration.Config) -> Finding:
+def _data(settings: "Config") -> Finding:
     from evo import evaluator
 
     judged = evaluator.load(workspace.locate("evaluators", settings.evaluator))

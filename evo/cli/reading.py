@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +20,13 @@ def runs(json: Json = False) -> None:
     """List the runs of this workspace."""
     from dataclasses import asdict, fields
 
-    from evo.driver import folder
+    from evo.lineage.runs import RunSummary, summaries
 
-    found = folder.summaries(workspace.population())
+    found = summaries(workspace.population())
     if json:
         output.as_json([asdict(run) for run in found])
     elif found:
-        names = [field.name for field in fields(folder.RunSummary)]
+        names = [field.name for field in fields(RunSummary)]
         output.table(names, [[getattr(run, name) for name in names] for run in found])
     else:
         output.note(f"no runs in {workspace.population()}; start one: evo run")
@@ -125,10 +126,9 @@ def sql(
 
 def _rows(run: str | None) -> tuple[str, list[dict[str, Any]]]:
     """The run's name and its candidates, by number."""
-    from evo.driver import folder
-    from evo.lineage import query
+    from evo.lineage import query, runs
 
-    name = folder.find(workspace.population(), run).name
+    name = runs.find(workspace.population(), run).name
     return name, query.sql(workspace.population(), "SELECT * FROM candidates ORDER BY id", name).as_dicts()
 
 
@@ -155,7 +155,7 @@ def _candidate(reference: str) -> dict[str, Any]:
     return _one(rows, name, int(number))
 
 
-def _brief(row: dict[str, Any] | None) -> dict[str, Any] | None:
+def _brief(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """A row as JSON shows it, its JSON columns unpacked."""
     if row is None:
         return None
@@ -163,7 +163,7 @@ def _brief(row: dict[str, Any] | None) -> dict[str, Any] | None:
     return {**row, **unpacked}
 
 
-def _show_candidate(row: dict[str, Any], *, as_json: bool) -> None:
+def _show_candidate(row: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         output.as_json(_brief(row))
         return
@@ -177,7 +177,7 @@ def _show_candidate(row: dict[str, Any], *, as_json: bool) -> None:
         print(f"\n--- {name} ---\n{output.clean(text).rstrip()}")
 
 
-def _export(row: dict[str, Any], folder: Path) -> None:
+def _export(row: Mapping[str, Any], folder: Path) -> None:
     from evo import persona
     from evo.lineage.store import write_text
 
@@ -213,6 +213,6 @@ def _file_changes(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     files = [json.loads(row["files"] or "{}") for row in (a, b)]
     changes: list[str] = []
     for name in sorted({*files[0], *files[1]}):
-        texts = [f.get(name, "").splitlines(keepends=True) for f in files]
-        changes += difflib.unified_diff(*texts, f"{a['run']}:{a['id']}/{name}", f"{b['run']}:{b['id']}/{name}")
+        old, new = (f.get(name, "").splitlines(keepends=True) for f in files)
+        changes += difflib.unified_diff(old, new, f"{a['run']}:{a['id']}/{name}", f"{b['run']}:{b['id']}/{name}")
     return changes

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from evo.cli import output
 from evo.config import Config
-from evo.search import BASELINE
+from evo.selection import BASELINE
 
 
 class Screen:

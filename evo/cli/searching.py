@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evo import config as configuration
 from evo import workspace
 from evo.cli import output
 from evo.errors import EvoError
@@ -61,10 +60,11 @@ def run(
         "workers.device": device,
         "workers.slots": slots,
     }
-    found = workspace.locate("configs", config, ".toml") if config else _default_config()
-    resolved = configuration.load(found, {key: value for key, value in flags.items() if value is not None})
+    from evo import config as configuration
     from evo.driver import session
 
+    found = workspace.locate("configs", config, ".toml") if config else _default_config()
+    resolved = configuration.load(found, {key: value for key, value in flags.items() if value is not None})
     _go(session.prepare(resolved, name, workspace.population()))
 
 
@@ -76,9 +76,10 @@ def resume(
 ) -> None:
     """Go on with a run where it stopped; with more --generations, beyond its end."""
     from evo.driver import folder as folders
+    from evo.lineage.runs import find
 
     changes = {"generations": generations, "workers.device": device, "workers.slots": slots}
-    path = folders.find(workspace.population(), run, unfinished=generations is None)
+    path = find(workspace.population(), run, unfinished=generations is None)
     opened = folders.open_run(path)
     _go(folders.extend(opened, {key: value for key, value in changes.items() if value is not None}))
 

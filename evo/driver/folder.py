@@ -1,4 +1,4 @@
-"""The folder of a run: its frozen configuration, evaluator and seeds, and what is known of it from its files alone.
+"""The folder of a run: its frozen configuration, evaluator and seeds.
 
 `population/<run>/` holds config.toml, run.json, evaluator/, seeds/ and lineage/. It is made whole or not at all, and
 nothing in it but the lineage grows.
@@ -23,7 +23,7 @@ from evo import persona
 from evo.config import Config
 from evo.errors import EvoError
 from evo.evaluator import Evaluator
-from evo.lineage import lock, store
+from evo.lineage import store
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,6 @@ class RunFolder:
     def candidates(self) -> int:
         """How many rows the finished run has."""
         return 1 + len(self.seeds) + self.config.generations * self.config.population
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """A run as `evo runs` lists it; `state` is finished, running or stopped."""
-
-    name: str
-    state: str
-    done: int
-    candidates: int
-    generations: int
-    evaluator: str
-    model: str
 
 
 def create(
@@ -152,44 +139,6 @@ def past_sha256(config: Config) -> str:
     """A hash of all of the configuration that the past of a search depends on: not how long it is, nor who trains."""
     values = config.model_dump(mode="json", exclude={"generations", "workers"})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def summaries(population: Path) -> list[RunSummary]:
-    """Every run of a population, oldest first, from its files alone."""
-    found = []
-    for path in sorted(population.glob("*/run.json"), key=lambda p: (p.stat().st_mtime, p.parent.name)):
-        if not path.parent.name.startswith("."):
-            found.append(summary(path.parent))
-    return found
-
-
-def summary(path: Path) -> RunSummary:
-    """What one run's files say of it."""
-    config = configuration.thaw(path / "config.toml")
-    seeds = len(list((path / "seeds").glob("*.txt")))
-    total = 1 + seeds + config.generations * config.population
-    done = len(list((path / "lineage" / "candidates").glob("[0-9]*.parquet")))
-    state = "finished" if done >= total else "running" if lock.is_held(path) else "stopped"
-    return RunSummary(path.name, state, done, total, config.generations, config.evaluator, config.model.name)
-
-
-def find(population: Path, name: str | None, *, unfinished: bool = False) -> Path:
-    """The folder of the run called `name`; without a name the latest one, or the latest unfinished one.
-
-    Raises:
-        EvoError: none.
-    """
-    if name is not None:
-        path = population / name
-        if not (path / "run.json").is_file():
-            known = ", ".join(run.name for run in summaries(population)[-5:]) or "none"
-            raise EvoError(f"no run is called {name!r}", hint=f"the latest runs: {known}", kind="run")
-        return path
-    runs = [run for run in summaries(population) if not (unfinished and run.state == "finished")]
-    if not runs:
-        what = "unfinished run" if unfinished else "run"
-        raise EvoError(f"there is no {what} in {population}", hint="start one: evo run", kind="run")
-    return population / runs[-1].name
 
 
 def _frozen_seeds(path: Path, config: Config) -> list[persona.Seed]:

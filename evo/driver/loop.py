@@ -18,8 +18,8 @@ from evo.evaluator import code_hash, files_hash
 from evo.lineage.store import Lineage, Row
 from evo.proposer import answer, prompt
 from evo.proposer.client import price
-from evo.search import BASELINE, Plan, Search
-from evo.selection import cost
+from evo.search import Plan, Search
+from evo.selection import BASELINE, cost
 from evo.status import Status
 from evo.verify import static
 
@@ -67,20 +67,20 @@ class Driver:
             self.search.tell(row)
             self._watcher.row(row)
         tasks = {asyncio.ensure_future(work) for work in self._due()}
+        done: set[asyncio.Task[Row | None]] = set()
         try:
             while tasks:
                 done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
                 for task in done:
-                    row = task.result()
-                    if row is not None:
-                        self.search.tell(row)
-                        self._watcher.row(row)
+                    if finished := task.result():
+                        self.search.tell(finished)
+                        self._watcher.row(finished)
                 tasks |= {asyncio.ensure_future(work) for work in self._due()}
                 self._watcher.tick(self._asking, self._trainers.busy, self._trainers.slots)
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*done, *tasks, return_exceptions=True)
 
     def _due(self) -> list[Coroutine[Any, Any, Row | None]]:
         """What can be begun now: candidates, and the baseline's trainings that go before them."""
@@ -100,9 +100,8 @@ class Driver:
     async def _evaluate(self, plan: Plan) -> Row:
         """One candidate, from its plan to its durable row."""
         row = self._empty_row(plan)
-        if plan.persona is None:
-            files: dict[str, str] | None = dict(self._evaluator.baseline)
-        else:
+        files: dict[str, str] | None = self._evaluator.baseline
+        if plan.persona is not None:
             files = await self._propose(plan, row)
         if files is not None:
             await self._judge(plan, files, row)

@@ -12,6 +12,8 @@ It imports nothing of `evo`, holds no held-out token, and never decides what a s
 import json
 import pathlib
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy
 import torch
@@ -25,11 +27,11 @@ device: str = _JOB["device"]
 vocab_size: int = _JOB["vocab_size"]
 drawn: dict[str, int] = dict.fromkeys(_PARTS, 0)
 """Batches drawn so far, by part."""
-kept: list = []
+kept: list[Any] = []
 """The last model handed to `keep`, if any."""
 
 
-def batches(part: str, batch_size: int | None = None, block_size: int | None = None):
+def batches(part: str, batch_size: int | None = None, block_size: int | None = None) -> Iterator[Any]:
     """Yield (x, y) without end: two int64 tensors of shape (batch_size, block_size) on `device`, y one token on.
 
     Args:
@@ -48,7 +50,7 @@ def batches(part: str, batch_size: int | None = None, block_size: int | None = N
     return _draw(part, _JOB["batch_size"], _JOB["block_size"])
 
 
-def _draw(part, batch_size, block_size):
+def _draw(part: str, batch_size: int, block_size: int) -> Iterator[Any]:
     tokens = torch.from_numpy(numpy.memmap(_HERE / "data" / f"{part}.bin", dtype=numpy.uint16, mode="c"))
     generator = torch.Generator().manual_seed(_JOB["data_seed"] + _PARTS.index(part))
     offsets = torch.arange(block_size + 1)
@@ -71,6 +73,6 @@ def report(step: int, train_loss: float | None = None, val_loss: float | None = 
         file.write(json.dumps(point) + "\n")
 
 
-def keep(model) -> None:
+def keep(model: Any) -> None:
     """Say that `model` is the result: a GPT, or a wrapper of one that has it as `.module` or `._orig_mod`."""
     kept[:] = [model]

@@ -19,17 +19,18 @@ import resource
 import signal
 import sys
 import time
+from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def prctl(option, value):
+def prctl(option: int, value: int) -> None:
     """Linux only: elsewhere it does nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def set_limits(limits):
+def set_limits(limits: dict[str, int]) -> None:
     """Limits of the kernel on this process and on all that it starts; absent keys set none."""
     wanted = {
         resource.RLIMIT_CPU: limits.get("cpu_seconds"),
@@ -45,11 +46,12 @@ def set_limits(limits):
             resource.setrlimit(which, (value, value))
 
 
-def say(fd, **message):
+def say(fd: int, **message: object) -> None:
+    """One line of status."""
     os.write(fd, (json.dumps(message) + "\n").encode())
 
 
-def run_job(job, scratch, limits, fds):
+def run_job(job: str, scratch: str, limits: dict[str, int], fds: list[int]) -> NoReturn:
     """In the child: limits on, begin said, then the job. Never returns."""
     commands, status, requests, replies = fds
     code = 1
@@ -61,13 +63,13 @@ def run_job(job, scratch, limits, fds):
         os.close(commands)
         os.close(status)
         if job == "train":
-            import train_job
+            import train_job  # type: ignore[import-not-found]  # it lies beside this file
 
             os.close(requests)
             os.close(replies)
             code = train_job.main()
         else:
-            import serve_job
+            import serve_job  # type: ignore[import-not-found]
 
             code = serve_job.main(requests, replies)
     except SystemExit as stop:
@@ -84,7 +86,7 @@ def run_job(job, scratch, limits, fds):
             os._exit(code & 0xFF)
 
 
-def start(method, command, fds):
+def start(method: str, command: dict[str, Any], fds: list[int]) -> int:
     """Start the job's process; return its pid."""
     if method == "fork":
         pid = os.fork()
@@ -101,7 +103,7 @@ def start(method, command, fds):
     return child.pid
 
 
-def ended(pid):
+def ended(pid: int) -> tuple[int, int]:
     """Wait for `pid`, reaping whatever else ends meanwhile; return (exit code, signal number)."""
     while True:
         done, status = os.waitpid(-1, 0)
@@ -109,7 +111,7 @@ def ended(pid):
             return (0, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), 0)
 
 
-def reap():
+def reap() -> int:
     """Wait for every child that has ended; return how many."""
     count = 0
     try:
@@ -120,15 +122,17 @@ def reap():
     return count
 
 
-def import_torch(threads):
+def import_torch(threads: int) -> None:
+    """What every job needs, before its clock starts."""
     import torch
 
     torch.set_num_threads(threads)
     import safetensors.torch  # noqa: F401
-    import torch._dynamo  # noqa: F401  what the first optimiser would import, on the clock
+    import torch._dynamo
 
 
-def main():
+def main() -> None:
+    """Obey commands until there are no more."""
     method, threads = sys.argv[1], int(sys.argv[2])
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     fds = [int(fd) for fd in os.environ["EVO_FDS"].split(",")]

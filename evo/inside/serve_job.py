@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import struct
+from typing import Any
 
 import numpy
 import torch
@@ -19,7 +20,7 @@ class Refused(Exception):
     """The model cannot answer: (status, reason)."""
 
 
-def value_of(plain, module):
+def value_of(plain: dict[str, Any], module: Any) -> Any:
     """A constructor argument from what `train_job.plain` made of it."""
     if "value" in plain:
         return plain["value"]
@@ -40,7 +41,7 @@ def value_of(plain, module):
         return made
 
 
-def rebuild(job):
+def rebuild(job: dict[str, Any]) -> Any:
     """The model from model.py, the constructor's arguments and the weights, in eval mode on the job's device."""
     module = importlib.import_module(pathlib.Path(job["files"][1]).stem)
     given = job["arguments"]
@@ -54,7 +55,7 @@ def rebuild(job):
     return model.to(job["device"]).eval()
 
 
-def answer(model, windows, job):
+def answer(model: Any, windows: Any, job: dict[str, Any]) -> bytes:
     """Logits of `windows` (int64, rows x columns) as float32 bytes."""
     idx = torch.from_numpy(windows).to(job["device"])
     with torch.no_grad():
@@ -67,13 +68,14 @@ def answer(model, windows, job):
     return output[0].detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
 
 
-def send(fd, data):
+def send(fd: int, data: bytes) -> None:
+    """All of `data`."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
-def receive(fd, count):
+def receive(fd: int, count: int) -> bytes:
     """Exactly `count` bytes, or b"" at the end of the requests."""
     data = b""
     while len(data) < count:
@@ -84,7 +86,7 @@ def receive(fd, count):
     return data
 
 
-def main(requests, replies):
+def main(requests: int, replies: int) -> int:
     """Answer until the requests end; return the exit code."""
     job = json.loads(pathlib.Path("job.json").read_text(encoding="utf-8"))
     torch.manual_seed(job["seed"])

@@ -12,6 +12,7 @@ import math
 import pathlib
 import random
 import sys
+from typing import Any
 
 import numpy
 import torch
@@ -22,7 +23,7 @@ class Unfit(Exception):
     """A candidate that ran but does not keep the contract: (status, reason)."""
 
 
-def plain(value):
+def plain(value: Any) -> dict[str, Any]:
     """A constructor argument as JSON; a configuration object becomes its class's name and fields.
 
     Raises:
@@ -43,19 +44,19 @@ def plain(value):
     return {"class": type(value).__name__, "fields": {key: plain(item) for key, item in fields.items()}}
 
 
-def watch(gpt):
+def watch(gpt: Any) -> list[Any]:
     """Make every GPT remember its constructor's arguments, and return the list in which the last trained one is kept."""
-    trained = []
+    trained: list[Any] = []
     init, call = gpt.__init__, gpt.__call__
 
-    def remembering_init(self, *args, **kwargs):
+    def remembering_init(self: Any, *args: Any, **kwargs: Any) -> None:
         arguments = {"args": [plain(arg) for arg in args], "kwargs": {key: plain(arg) for key, arg in kwargs.items()}}
         init(self, *args, **kwargs)
         if type(self) is gpt:
             self.__dict__["_evo_arguments"] = arguments
             trained[:] = [self]
 
-    def remembering_call(self, *args, **kwargs):
+    def remembering_call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.training and torch.is_grad_enabled() and type(self) is gpt:
             trained[:] = [self]
         return call(self, *args, **kwargs)
@@ -64,7 +65,7 @@ def watch(gpt):
     return trained
 
 
-def unwrap(model, gpt):
+def unwrap(model: Any, gpt: Any) -> Any:
     """The GPT inside compiled, averaged or parallel wrappers."""
     for _ in range(8):
         if isinstance(model, gpt):
@@ -73,7 +74,7 @@ def unwrap(model, gpt):
     raise Unfit("contract", "harness.keep() was not given a GPT of model.py")
 
 
-def reported_pair(value):
+def reported_pair(value: Any) -> tuple[float, float]:
     """`best_vloss, elapsed_min` as two floats."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise Unfit("contract", f"train() must return best_vloss, elapsed_min; it returned {type(value).__name__}")
@@ -83,27 +84,29 @@ def reported_pair(value):
         raise Unfit("contract", "train() must return two numbers, best_vloss, elapsed_min") from None
 
 
-def probe_logits(model, job):
+def probe_logits(model: Any, job: dict[str, Any]) -> bytes:
     """Logits of the trained model on the probe windows: float32 (rows, time, vocab), as bytes."""
     windows = numpy.fromfile("data/probe.bin", dtype=numpy.uint16).astype(numpy.int64).reshape(-1, job["block_size"])
     idx = torch.from_numpy(windows).to(job["device"])
     model.eval()
     with torch.no_grad():
         logits, _ = model(idx, torch.zeros_like(idx))
-    return logits.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+    data: bytes = logits.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+    return data
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
+    """Every global generator that a candidate may draw from."""
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
-def train(job):
+def train(job: dict[str, Any]) -> dict[str, Any]:
     """Train and save; return what goes into result.json."""
     seed_everything(job["seed"])
     train_file, model_file = (pathlib.Path(name).stem for name in job["files"])
-    import harness
+    import harness  # type: ignore[import-not-found]  # it lies beside the candidate's files
 
     gpt = getattr(importlib.import_module(model_file), "GPT", None)
     if not isinstance(gpt, type) or not issubclass(gpt, torch.nn.Module):
@@ -130,7 +133,7 @@ def train(job):
     }
 
 
-def main():
+def main() -> int:
     """Return the exit code: 0 trained, 3 unfit (named in result.json); an exception is the caller's to print."""
     job = json.loads(pathlib.Path("job.json").read_text(encoding="utf-8"))
     sys.argv = [job["files"][0]]

@@ -34,7 +34,8 @@ class Answer:
 def connect(population: Path, run: str | None = None, text: str | None = None) -> duckdb.DuckDBPyConnection:
     """A connection in memory with the views `candidates`, `trainings`, `curves`, `calls`, `verdicts`, and `scores`: the
     mean, standard deviation and standard error of a candidate's trainings. Given the `text` of a query, only the views
-    that it names are made: each opens its files."""
+    that it names are made: each opens its files.
+    """
     connection = duckdb.connect()
     named = set(schema.TABLES) if text is None else set(re.findall(r"\w+", text.lower()))
     if "scores" in named:

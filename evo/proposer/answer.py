@@ -72,7 +72,7 @@ def read_blocks(text: str) -> tuple[list[Block], str]:
         prose += lines[after:start]
         above = next((line for line in reversed(lines[after:start]) if line.strip()), "")
         last = lines[end - 1].strip(" >") if end <= len(lines) else ""
-        closed = end - start >= 2 and re.fullmatch(re.escape(token.markup[0]) + "{%d,}" % len(token.markup), last)
+        closed = end - start >= 2 and set(last) == {token.markup[0]} and len(last) >= len(token.markup)
         blocks.append(Block(token.info.strip(), token.content, above, bool(closed)))
         after = end
     prose += lines[after:]

@@ -1,4 +1,4 @@
-"""One client for every endpoint: the catalogue, a local model, a hosted model. It asks; it never reads an answer's code.
+"""One client for every endpoint: the catalogue, a local model, a hosted model. It asks, and reads no code.
 
 The key is handed over in memory. It is never written, logged or put into an environment.
 """
@@ -151,7 +151,7 @@ def price(settings: Model, reply: Mapping[str, Any]) -> float | None:
 
 def _reply(completion: Any, latency: float) -> Reply:
     usage = completion.usage
-    counted = {
+    counted: dict[str, Any] = {
         "model": str(completion.model or ""),
         "latency_s": latency,
         "input_tokens": usage.prompt_tokens if usage else None,

@@ -86,7 +86,12 @@ class Trainer:
             started_at=time.time(), device=self._device.kind, host=platform.node(), isolation=Sandbox.level
         )
         inside = (Sandbox.inside() / "harness.py").read_text(encoding="utf-8")
-        files = {**job.files, **self._data, "harness.py": inside, "job.json": self._job_json(job)}
+        files: dict[str, str | bytes] = {
+            **job.files,
+            **self._data,
+            "harness.py": inside,
+            "job.json": self._job_json(job),
+        }
         try:
             with Sandbox(self._device, self._evaluator.spec.limits, files) as sandbox:
                 try:

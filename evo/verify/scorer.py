@@ -104,4 +104,5 @@ def losses(logits: npt.NDArray[np.float32], targets: Tokens) -> npt.NDArray[np.f
     top = wide.max(axis=-1, keepdims=True)
     normaliser = np.log(np.exp(wide - top).sum(axis=-1)) + top[..., 0]
     chosen: npt.NDArray[np.float64] = np.take_along_axis(wide, targets[..., None].astype(np.int64), axis=-1)[..., 0]
-    return normaliser - chosen
+    per_token: npt.NDArray[np.float64] = normaliser - chosen
+    return per_token

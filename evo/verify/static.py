@@ -23,6 +23,20 @@ class Failure:
     reason: str
 
 
+def parse(source: str) -> ast.Module:
+    """The syntax tree of a file.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: it has none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "\d" in a candidate's string is its own affair
+        try:
+            return ast.parse(source)
+        except SystemError:  # CPython 3.11: a finaliser that ran meanwhile parsed something too
+            return ast.parse(source)
+
+
 def check(files: dict[str, str], evaluator: "Evaluator") -> Failure | None:
     """The first thing that is wrong with `files`, or None.
 
@@ -31,9 +45,7 @@ def check(files: dict[str, str], evaluator: "Evaluator") -> Failure | None:
     trees = {}
     for name in evaluator.spec.files:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # "\d" in a candidate's string is its own affair
-                trees[name] = ast.parse(files[name])
+            trees[name] = parse(files[name])
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             line = getattr(error, "lineno", None)
             where = f"{name} line {line}" if line else name

@@ -150,7 +150,7 @@ EDITS = (
     Edit(
         name="value_embeddings",
         says="Every other layer adds a second embedding of the token itself to its values.",
-        words=("value", "memory module", "superposition", "embedding", "memory", "knowledge"),
+        words=("value", "memory module", "superposition", "memory", "knowledge"),
         mark=(MODEL, r"self\.value_embedding = None"),
         ways=(
             (

@@ -18,6 +18,7 @@ EDITS = (
         mark=(MODEL, r"n_embd: int = \d+ \* 3 // 2$"),
         ways=(
             (size("n_layer", r"\1 // 2"), size("n_embd", r"\1 * 3 // 2")),
+            # Half as many already: only wider.
             (Change(MODEL, r"n_layer: int = \d+ // 2$", r"\g<0>", "GPTConfig"), size("n_embd", r"\1 * 3 // 2")),
         ),
         weight=0.8,

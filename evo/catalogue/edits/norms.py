@@ -29,7 +29,7 @@ EDITS = (
     Edit(
         name="embedding_norm",
         says="Embeddings are scaled to unit mean square before the first block.",
-        words=("norm", "embedding", "scale", "functional analysis"),
+        words=("norm", "scale", "functional analysis"),
         mark=(MODEL, r"x = F\.rms_norm\(x, \(self\.config\.n_embd,\)\)"),
         ways=((on_stream("x = F.rms_norm(x, (self.config.n_embd,))"),),),
     ),
@@ -42,7 +42,7 @@ EDITS = (
     ),
     Edit(
         name="weight_norm_clamp",
-        says="After each step no row of a block's matrices may be longer than one.",
+        says="After each step no row of a block's matrices may be longer than 0.3.",
         words=("weight repair", "conservation", "invariant", "convex", "constraint", "norm"),
         mark=(TRAIN, r"longest_row"),
         ways=(
@@ -50,7 +50,7 @@ EDITS = (
                 after_step(
                     """
                     with torch.no_grad():
-                        longest_row = 1.0
+                        longest_row = 0.3
                         for p in model.blocks.parameters():
                             if p.dim() == 2:
                                 p.mul_((longest_row / p.norm(dim=1, keepdim=True).clamp(min=1e-8)).clamp(max=1.0))

@@ -115,7 +115,7 @@ _RULES = {
         """,
     ),
     "sgd_nesterov": _SGD,
-    "lion": _LION + "\n\n" + _GROUPS + "    return [Lion(groups, lr=0.2 * learning_rate)]\n",
+    "lion": _LION + "\n\n" + _GROUPS + "    return [Lion(groups, lr=0.5 * learning_rate)]\n",
     "muon": _MUON,
     "muon_momentum_warmup": _MUON.replace('            momentum = group["momentum"]\n', _WARMED),
 }

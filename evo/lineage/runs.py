@@ -1,0 +1,64 @@
+"""Which runs a population holds, and how far each is, from the names of their files alone. It reads no Parquet."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.errors import EvoError
+from evo.lineage import lock
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as `evo runs` lists it; `state` is finished, running or stopped."""
+
+    name: str
+    state: str
+    done: int
+    candidates: int
+    generations: int
+    evaluator: str
+    model: str
+
+
+def summaries(population: Path) -> list[RunSummary]:
+    """Every run of a population, oldest first."""
+    found = sorted(population.glob("*/run.json"), key=lambda p: (p.stat().st_mtime_ns, p.parent.name))
+    return [summary(path.parent) for path in found if not path.parent.name.startswith(".")]
+
+
+def summary(path: Path) -> RunSummary:
+    """What one run's files say of it.
+
+    Raises:
+        EvoError: its frozen configuration cannot be read.
+    """
+    try:
+        config = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
+        generations, population = int(config["generations"]), int(config["population"])
+        evaluator, model = str(config["evaluator"]), str(config["model"]["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvoError(f"the frozen configuration of {path} cannot be read: {error}", kind="run") from None
+    total = 1 + len(list((path / "seeds").glob("*.txt"))) + generations * population
+    done = len(list((path / "lineage" / "candidates").glob("[0-9]*.parquet")))
+    state = "finished" if done >= total else "running" if lock.is_held(path) else "stopped"
+    return RunSummary(path.name, state, done, total, generations, evaluator, model)
+
+
+def find(population: Path, name: str | None, *, unfinished: bool = False) -> Path:
+    """The folder of the run called `name`; without a name the latest one, or the latest unfinished one.
+
+    Raises:
+        EvoError: there is none.
+    """
+    if name is not None:
+        path = population / name
+        if not (path / "run.json").is_file():
+            known = ", ".join(run.name for run in summaries(population)[-5:]) or "none"
+            raise EvoError(f"no run is called {name!r}", hint=f"the latest runs: {known}", kind="run")
+        return path
+    runs = [run for run in summaries(population) if not (unfinished and run.state == "finished")]
+    if not runs:
+        what = "unfinished run" if unfinished else "run"
+        raise EvoError(f"there is no {what} in {population}", hint="start one: evo run", kind="run")
+    return population / runs[-1].name
