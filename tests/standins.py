@@ -86,7 +86,7 @@ class Watcher:
         pass
 
 
-def make_run(population: Path, evaluator_folder: Path, name="run", **flags):
+def make_run(where: Path, evaluator_folder: Path, name="run", **flags):
     """The folder of a new run, two seeds, no clock among the objectives; opened."""
     wanted = {
         "generations": 2,
@@ -99,7 +99,7 @@ def make_run(population: Path, evaluator_folder: Path, name="run", **flags):
     data = config.Data(source="folder", path=str(evaluator_folder / "text"))
     seeds = [persona.find_seed(persona.load_seeds(ROOT / "seeds"), slug) for slug in settings.seeds]
     settings = settings.model_copy(update={"data": data})
-    path = folders.create(population, name, settings, judged, seeds, judged.load_data().sha256())
+    path = folders.create(where, name, settings, judged, seeds, judged.load_data().sha256())
     return folders.open_run(path)
 
 

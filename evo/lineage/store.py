@@ -21,7 +21,8 @@ Row = dict[str, Any]
 
 
 class Lineage:
-    """The folder `lineage/` of one run.
+    """The folder `lineage/` of one run. Each table holds `schema.parquet`, all columns and no row, from the first: so a
+    reader finds every table at every instant.
 
     Args:
         folder: the run's folder; the tables' folders are made below it.
@@ -31,7 +32,10 @@ class Lineage:
         self.run = folder.name
         self._root = folder / "lineage"
         for table in schema.TABLES:
-            (self._root / table).mkdir(parents=True, exist_ok=True)
+            path = self._root / table / "schema.parquet"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                publish(path, schema.arrow_schema(table).empty_table())
 
     def path(self, table: str, *key: int) -> Path:
         """The file of one record: `key` is (id), (id, replicate) or (id, attempt)."""

@@ -125,7 +125,10 @@ def test_training_twice_gives_the_same_weights(baseline):
         ("        x = self.ln_f(x)\n", "        x = self.ln_f(x + x.roll(-1, dims=1))\n"),  # the future
         ("        x = self.ln_f(x)\n", "        x = self.ln_f(x + x.mean(dim=0, keepdim=True))\n"),  # other rows
         ("targets.view(-1))", "targets.view(-1), label_smoothing=0.1)"),  # another validation loss
-        ("        x = self.ln_f(x)\n", "        self.seen = getattr(self, 'seen', 0) + 1\n        x = self.ln_f(x) * self.seen\n"),
+        (
+            "        x = self.ln_f(x)\n",
+            "        self.seen = getattr(self, 'seen', 0) + 1\n        x = self.ln_f(x) * self.seen\n",
+        ),
     ],
     ids=["future", "rows", "loss", "state"],
 )

@@ -142,6 +142,7 @@ def test_a_request_that_is_not_understood_is_told_why(server, body):
 def test_other_paths_and_methods_are_not_found(server):
     assert post(server, "{}", path="/v1/completions")[0] == 404
     assert post(server, None, method="GET", path="/v1/chat/completions")[0] == 404
+    assert post(server, "{}", method="PUT")[2]["error"]["type"] == "invalid_request_error"
     assert post(server, None, method="GET", path="/")[2]["error"]["code"] == "not_found"
 
 
@@ -151,6 +152,14 @@ def test_a_request_that_is_too_large_is_refused(server):
     assert value["error"]["code"] == "request_too_large"
     assert headers["Connection"] == "close"
     assert post(server, b" " * MAX_REQUEST_BYTES)[0] == 400
+
+
+def test_text_that_is_no_unicode_is_answered(server, baseline):
+    code = "\n".join(f"```python\n{name}\n{text}```" for name, text in baseline.items())
+    body = json.dumps({"model": "catalogue", "messages": [{"role": "user", "content": "\ud800\n" + code}]})
+    status, _, value = post(server, body)
+    assert status == 200
+    assert value["choices"][0]["message"]["content"].startswith("Edits: ")
 
 
 def test_a_connection_is_kept_alive(server, messages):

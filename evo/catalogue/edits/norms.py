@@ -32,6 +32,7 @@ EDITS = (
         words=("norm", "scale", "functional analysis"),
         mark=(MODEL, r"x = F\.rms_norm\(x, \(self\.config\.n_embd,\)\)"),
         ways=((on_stream("x = F.rms_norm(x, (self.config.n_embd,))"),),),
+        weight=0.6,
     ),
     Edit(
         name="logit_softcap",

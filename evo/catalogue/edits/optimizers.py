@@ -143,7 +143,7 @@ EDITS = (
         ("muon", "kinematic", "falling bodies", *_MOMENTUM_WORDS),
         0.8,
     ),
-    _rule("lion", "Lion moves every weight by the sign of its averaged gradient.", ("meta optim", "optics"), 0.8),
+    _rule("lion", "Lion moves every weight by the sign of its averaged gradient.", ("meta optim", "optics"), 0.5),
     _rule("nadam", "NAdam looks ahead along Adam's momentum.", ("meta optim", *_MOMENTUM_WORDS), 0.9),
     _rule("sgd_nesterov", "Plain gradient steps with Nesterov's momentum.", ("convex", *_MOMENTUM_WORDS), 0.4),
 )

@@ -1,0 +1,203 @@
+import datetime
+import errno
+import multiprocessing
+import os
+import threading
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from evo.errors import EvoError
+from evo.lineage import lock, query, runs, schema, store
+from evo.lineage.store import Lineage
+
+NOON = datetime.datetime(2026, 1, 2, 12)
+
+
+def a_row(table, number, **values):
+    blank = {column.name: None for column in schema.TABLES[table]}
+    del blank["run"]
+    return blank | {"id": number} | values
+
+
+@pytest.fixture
+def lineage(tmp_path):
+    return Lineage(tmp_path / "population" / "night")
+
+
+@pytest.mark.parametrize("table", schema.TABLES)
+def test_what_is_appended_is_read_back(lineage, table):
+    samples = {
+        "BIGINT": 7,
+        "BIGINT[]": [1, 2],
+        "DOUBLE": 0.5,
+        "VARCHAR": "Königsberg",
+        "TIMESTAMP": datetime.datetime(2026, 1, 2),
+    }
+    row = {c.name: samples[c.kind] for c in schema.TABLES[table]} | {"run": "night", "id": 3}
+    lineage.append(table, (3, 1), [row])
+    assert lineage.read(table) == [row] == lineage.read_record(table, 3, 1)
+    assert lineage.has(table, 3, 1)
+
+
+@pytest.mark.parametrize("table", schema.TABLES)
+def test_every_file_has_every_column_and_the_schema_version(lineage, table):
+    lineage.append(table, (1,), [a_row(table, 1)])
+    read = pq.read_schema(lineage.path(table, 1))
+    assert read.names == [column.name for column in schema.TABLES[table]]
+    assert read.metadata[schema.METADATA_KEY] == b"1"
+
+
+def test_a_published_file_never_changes(lineage):
+    lineage.append("candidates", (1,), [a_row("candidates", 1, status="ok")])
+    before = lineage.path("candidates", 1).read_bytes()
+    lineage.append("candidates", (1,), [a_row("candidates", 1, status="crashed")])
+    assert lineage.path("candidates", 1).read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"unknown": 1}, {"status": ...}])
+def test_a_row_with_other_columns_is_refused(lineage, change):
+    row = a_row("candidates", 1)
+    row |= {k: v for k, v in change.items() if v is not ...}
+    for name in [k for k, v in change.items() if v is ...]:
+        del row[name]
+    with pytest.raises(ValueError, match="missing or unknown"):
+        lineage.append("candidates", (1,), [row])
+    assert lineage.read("candidates") == []
+
+
+def test_a_full_disk_is_said_and_leaves_no_file(lineage, monkeypatch):
+    def full(fd):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store.os, "fsync", full)
+    with pytest.raises(EvoError, match="the disk is full") as caught:
+        lineage.append("candidates", (1,), [a_row("candidates", 1)])
+    assert "evo resume" in caught.value.hint
+    assert [path.name for path in lineage.path("candidates", 1).parent.iterdir()] == ["schema.parquet"]
+
+
+def test_what_a_killed_writer_left_is_cleared(lineage):
+    left = lineage.path("calls", 1).with_name(".000001.parquet.99")
+    left.write_bytes(b"half")
+    assert lineage.clear_unfinished() == 1
+    assert not left.exists()
+
+
+def test_a_damaged_file_is_named(lineage):
+    lineage.append("candidates", (1,), [a_row("candidates", 1)])
+    path = lineage.path("candidates", 1)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(EvoError, match=r"000001\.parquet is damaged"):
+        lineage.read("candidates")
+
+
+def test_a_newer_schema_is_refused(lineage):
+    table = pa.Table.from_pylist([{"run": "night", **a_row("candidates", 1)}], schema=schema.arrow_schema("candidates"))
+    store.publish(lineage.path("candidates", 1), table.replace_schema_metadata({schema.METADATA_KEY: b"99"}))
+    with pytest.raises(EvoError, match="schema 99"):
+        lineage.read("candidates")
+
+
+def test_a_file_of_an_older_schema_opens_with_its_missing_columns_empty(lineage):
+    table = pa.Table.from_pylist([{"run": "night", **a_row("candidates", 1)}], schema=schema.arrow_schema("candidates"))
+    store.publish(
+        lineage.path("candidates", 1), table.drop_columns(["twin"]).replace_schema_metadata({schema.METADATA_KEY: b"0"})
+    )
+    assert lineage.read("candidates")[0]["twin"] is None
+
+
+def write_many(folder, count):
+    lineage = Lineage(folder)
+    for number in range(count):
+        lineage.append("candidates", (number,), [a_row("candidates", number, status="ok", val_loss=2.0)])
+
+
+def test_readers_with_no_option_never_fail_and_never_see_a_row_twice_while_a_run_writes(tmp_path):
+    folder = tmp_path / "population" / "night"
+    Lineage(folder)
+    writer = multiprocessing.get_context("spawn").Process(target=write_many, args=(folder, 250))
+    files, directory = str(tmp_path / "population/*/lineage/candidates/*.parquet"), folder / "lineage" / "candidates"
+    readers = {
+        "duckdb": lambda: [r[0] for r in duckdb.connect().execute(f"SELECT id FROM '{files}'").fetchall()],
+        "polars": lambda: pl.read_parquet(files)["id"].to_list(),
+        "pandas": lambda: pd.read_parquet(directory)["id"].tolist(),
+        "pyarrow": lambda: ds.dataset(directory, format="parquet").to_table()["id"].to_pylist(),
+    }
+    writer.start()
+    seen, rounds = dict.fromkeys(readers, 0), 0
+    while writer.is_alive() or rounds < 2:
+        rounds += 1
+        for name, read in readers.items():
+            ids = read()
+            assert len(ids) == len(set(ids)) >= seen[name], name
+            seen[name] = len(ids)
+    writer.join()
+    assert writer.exitcode == 0
+    assert {name: len(read()) for name, read in readers.items()} == dict.fromkeys(readers, 250)
+
+
+def test_one_run_has_one_writer_and_a_second_is_told_who_it_is(tmp_path):
+    with lock.writer(tmp_path):
+        assert lock.is_held(tmp_path)
+        told = []
+
+        def second():
+            with pytest.raises(EvoError) as caught, lock.writer(tmp_path):
+                pass
+            told.append(caught.value.message)
+
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+        assert f"process {os.getpid()} on" in told[0]
+    assert not lock.is_held(tmp_path)
+
+
+def test_sql_sees_every_table_of_every_run_and_empty_ones_too(tmp_path):
+    for name in ("one", "two's"):
+        run = Lineage(tmp_path / name)
+        run.append("candidates", (0,), [a_row("candidates", 0, status="ok", val_loss=2.5)])
+        for replicate, loss in enumerate((2.4, 2.6)):
+            run.append(
+                "trainings",
+                (0, replicate),
+                [a_row("trainings", 0, replicate=replicate, status="ok", val_loss=loss, cost=1.0)],
+            )
+    assert query.sql(tmp_path, "SELECT run, val_loss FROM candidates ORDER BY run").rows == [
+        ("one", 2.5),
+        ("two's", 2.5),
+    ]
+    (score,) = query.sql(tmp_path, "SELECT * FROM scores", "two's").as_dicts()
+    assert score["trainings"] == 2
+    assert score["mean_loss"] == pytest.approx(2.5)
+    assert score["se"] == pytest.approx(0.1)
+    assert query.sql(tmp_path, "SELECT * FROM curves").rows == []
+    assert query.sql(tmp_path, "SELECT * FROM verdicts").columns == [c.name for c in schema.TABLES["verdicts"]]
+
+
+def test_a_wrong_query_is_refused_in_a_line(tmp_path):
+    with pytest.raises(EvoError, match="SQL: ") as caught:
+        query.sql(tmp_path, "SELECT nothing FROM candidates")
+    assert "\n" not in caught.value.message
+    assert "--schema" in caught.value.hint
+
+
+def test_runs_are_listed_from_their_files_oldest_first(tmp_path, small_evaluator):
+    from standins import drive, make_run
+
+    first = make_run(tmp_path, small_evaluator, name="first")
+    drive(first)
+    make_run(tmp_path, small_evaluator, name="second")
+    assert [(run.name, run.state, run.done, run.candidates) for run in runs.summaries(tmp_path)] == [
+        ("first", "finished", 9, 9),
+        ("second", "stopped", 0, 9),
+    ]
+    assert runs.find(tmp_path, None, unfinished=True).name == "second"
+    with pytest.raises(EvoError, match="no run is called 'third'"):
+        runs.find(tmp_path, "third")
