@@ -23,7 +23,7 @@ CATALOGUE = "catalogue"
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Selection(_Table):
@@ -51,11 +51,17 @@ class Variation(_Table):
     mutations: int = Field(2, ge=1, le=8)
     """The most mutations of one child, at least one."""
     swap_breakthrough: float = Field(2.0, ge=0.0)
+    """Weight: a breakthrough gives way to another mind's."""
     emphasise: float = Field(3.0, ge=0.0)
+    """Weight: a topic or direction gets a step of emphasis and moves up."""
     deemphasise: float = Field(1.0, ge=0.0)
+    """Weight: it loses one and moves down."""
     drop: float = Field(1.0, ge=0.0)
+    """Weight: a topic or direction is left out."""
     narrow_fields: float = Field(1.0, ge=0.0)
+    """Weight: half of the fields are kept."""
     widen_fields: float = Field(1.0, ge=0.0)
+    """Weight: up to six fields of other minds are added."""
 
 
 class Model(_Table):
@@ -68,9 +74,11 @@ class Model(_Table):
     key_variable: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; the key itself is never stored."""
     temperature: float = Field(1.0, ge=0.0, le=2.0)
+    """Of the sampling; the catalogue ignores it."""
     max_tokens: int = Field(16384, ge=256)
     """Output limit of one answer, in tokens."""
     timeout_seconds: float = Field(600.0, gt=0.0)
+    """Of one request."""
     retries: int = Field(5, ge=0)
     """Of one request that met 429, 5xx or a lost connection, by the SDK, with growing pauses."""
     concurrency: int = Field(8, ge=1)
@@ -92,6 +100,7 @@ class Workers(_Table):
     """`[workers]`: who trains."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """What trains; auto takes CUDA, else MPS, else the CPU."""
     slots: int = Field(0, ge=0)
     """Trainings at a time; 0 means one a GPU, one on MPS, or the CPU count over `threads`."""
     threads: int = Field(1, ge=1)
@@ -104,6 +113,7 @@ class Data(_Table):
     """`[data]`: instead of the evaluator's own text."""
 
     source: Literal["plays", "shakespeare", "folder"] | None = None
+    """Which text; none keeps the evaluator's."""
     path: str | None = None
     """The folder, or an existing tiny-Shakespeare file."""
 
@@ -112,16 +122,19 @@ class Config(_Table):
     """One search. What it says is frozen in the run; a search is a pure function of it and of the lineage."""
 
     evaluator: str = "tiny_gpt"
+    """A folder, or a name in `evaluators/`."""
     seeds: tuple[str, ...] = ()
     """Seed personas by name or path; none means every one of `seeds/`."""
     generations: int = Field(20, ge=1)
+    """After the baseline and the seeds, which are generation 0."""
     population: int = Field(8, ge=2)
     """Candidates a generation, and survivors that parents are drawn from."""
     lag: int = Field(0, ge=0)
     """A plan for candidate n reads rows up to n - lag; 0 means `population`. It bounds how many are in work at once."""
     seed: int = Field(1, ge=0)
+    """Of every random draw."""
     isolation: Literal["auto", "process"] = "auto"
-    """`process`: clean environment, process group and limits, for code that is trusted that far."""
+    """auto refuses code of a model while nothing stronger than a process is there. `process`: clean environment, process group and limits, for code that is trusted that far."""
     baseline_every: int = Field(8, ge=1)
     """The baseline is trained again before every so many candidates, so that cost follows the machine's mood."""
     selection: Selection = Selection()

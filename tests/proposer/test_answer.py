@@ -349,7 +349,9 @@ def is_unchanged(text):
 
 @given(train=FILE, model=FILE, proses=st.tuples(PROSE, PROSE, PROSE))
 @example(train="\n\nx\n", model="x\n\n\n", proses=("", "", ""))
-@example(train="    indented\n", model="```\nx\n```\n", proses=("1. first\n\n   second paragraph of it", "", "> quoted"))
+@example(
+    train="    indented\n", model="```\nx\n```\n", proses=("1. first\n\n   second paragraph of it", "", "> quoted")
+)
 def test_two_files_in_the_format_of_the_seeds_come_back_exactly(train, model, proses):
     before, between, after = proses
     texts = {"train_mps.py": train, "model.py": model}
@@ -369,7 +371,10 @@ def test_an_answer_cut_inside_its_block_never_gives_half_a_file(text, cut):
     assert parse(response, BASE).status == Status.TRUNCATED
 
 
-@given(st.text(max_size=200) | st.lists(st.sampled_from(["```", "~~~", "python", "model.py", "\n", " ", "x", "> ", "- "])).map("".join))
+@given(
+    st.text(max_size=200)
+    | st.lists(st.sampled_from(["```", "~~~", "python", "model.py", "\n", " ", "x", "> ", "- "])).map("".join)
+)
 def test_any_text_gets_an_answer_with_files_or_a_name_for_what_is_wrong(response):
     answer = parse(response, BASE)
     assert (answer.files is not None) == (answer.status == Status.OK)
