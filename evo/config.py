@@ -134,7 +134,8 @@ class Config(_Table):
     seed: int = Field(1, ge=0)
     """Of every random draw."""
     isolation: Literal["auto", "process"] = "auto"
-    """auto refuses code of a model while nothing stronger than a process is there. `process`: clean environment, process group and limits, for code that is trusted that far."""
+    """`auto` refuses a model's code while nothing stronger than a process is there; `process` trusts code as far as a clean
+    environment, a process group and limits go."""
     baseline_every: int = Field(8, ge=1)
     """The baseline is trained again before every so many candidates, so that cost follows the machine's mood."""
     selection: Selection = Selection()

@@ -74,6 +74,20 @@ class Corpus:
         return float(np.isin(windows, known).mean())
 
 
+WARN_OVERLAP = 0.01
+"""Of a part's passages, from which on a user is told that they stand elsewhere too."""
+
+
+def warnings(text: Corpus) -> list[str]:
+    """What a user should know of a text of their own: passages of held-out parts that candidates can see elsewhere."""
+    shares = {part: text.overlap(part) for part in ("heldout", "test")}
+    return [
+        f"{share:.1%} of the 32-byte passages of {part} also stand in a part that is seen before it"
+        for part, share in shares.items()
+        if share > WARN_OVERLAP
+    ]
+
+
 def load(source: str, path: Path | None = None) -> Corpus:
     """The corpus of `source`: "plays", "shakespeare" (`path`: an existing file of it) or "folder" (`path`: the folder).
 
@@ -132,6 +146,7 @@ def _download_shakespeare() -> Path:
     import platformdirs
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")
     try:
         return Path(
             pooch.retrieve(
@@ -145,7 +160,7 @@ def _download_shakespeare() -> Path:
     except Exception as error:  # pooch raises what its HTTP library raises
         raise EvoError(
             f"the tiny-Shakespeare text could not be downloaded: {type(error).__name__}",
-            hint='save it from the URL in evo/corpus.py and set [data] path = "FILE"',
+            hint=f"save {SHAKESPEARE_URL} as FILE, then: --data shakespeare --data-path FILE",
             kind="data",
         ) from None
 

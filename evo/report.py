@@ -56,8 +56,8 @@ def failures_text(failures: Mapping[str, int]) -> str:
     return f"{sum(failures.values())} failed ({', '.join(f'{n} {name}' for name, n in failures.items())})"
 
 
-def ending(name: str, rows: Sequence[Row], selection: Selection, folder: str) -> list[str]:
-    """The lines that a finished run prints."""
+def ending(name: str, rows: Sequence[Row], selection: Selection, folder: str, program: str = "evo") -> list[str]:
+    """The lines that a finished run prints; `program` is how the command is called here."""
     now = standing(rows, selection)
     twins = sum(row["status"] == "duplicate" for row in rows)
     lines = [f"run {name}: {now.done} candidates, {failures_text(now.failures)}, {twins} twins of earlier code", ""]
@@ -78,9 +78,9 @@ def ending(name: str, rows: Sequence[Row], selection: Selection, folder: str) ->
         "The leader leads on one training; scores seen during a search are optimistic.",
         f"lineage: {folder}/lineage",
         "Try:",
-        f"  evo show {name} {number}",
-        f"  evo diff {name}:0 {name}:{number}",
-        f"  evo sql --run {name} 'SELECT id, mind, val_loss, cost, summary FROM candidates ORDER BY val_loss LIMIT 5'",
+        f"  {program} show {name} {number}",
+        f"  {program} diff {name}:0 {name}:{number}",
+        f"  {program} sql --run {name} 'SELECT id, mind, val_loss, cost, summary FROM candidates ORDER BY val_loss LIMIT 5'",
     ]
 
 

@@ -99,9 +99,12 @@ def main():
         proposer, trainers, _ = standins.drive(run)
         print(len(proposer.asked), len(trainers.trained))
     else:
+        from evo.lineage import lock
+
         plant_around(workers.RemoteProposer, "ask", "ask", fault)
         plant_around(workers.Trainers, "judge", "judge", fault)
-        session.carry_on(run, standins.Watcher())
+        with lock.writer(run.path):
+            session.carry_on(run, standins.Watcher())
 
 
 if __name__ == "__main__":

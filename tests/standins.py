@@ -36,7 +36,7 @@ class Trainers:
             "reported_vloss": 2.5,
             "reported_elapsed_min": random.random(),
             "n_params": 1000,
-            "cpu_seconds": 6.0 + random.random(),
+            "cpu_seconds": 6.0 + random.random() / 2,
             "wall_seconds": 6.5 + random.random(),
             "peak_memory_bytes": 10**8 + random.randrange(10**6),
             "started_at": 1.8e9 + random.random(),

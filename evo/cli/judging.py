@@ -3,7 +3,7 @@
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,19 +32,18 @@ def check(
     json: Json = False,
 ) -> None:
     """Run an evaluator's baseline through everything, and print what was measured. Exit 1 where it fails."""
-    from evo.corpus import PARTS
+    from evo.corpus import PARTS, warnings
 
     judged = _load(evaluator)
     text = judged.load_data()
     parts = {part: {"bytes": len(text.parts[part]), "sha256": digest} for part, digest in text.sha256().items()}
-    for part in ("heldout", "test"):
-        parts[part]["passages_also_elsewhere"] = round(text.overlap(part), 5)
     if not json:
         print(f"{judged.spec.name}: {judged.spec.description}")
         print(f"protected settings: {', '.join(f'{k} = {v!r}' for k, v in judged.spec.settings.items())}")
         for part in PARTS:
             print(f"{part + ':':<9}{parts[part]['bytes']:>10} bytes  {str(parts[part]['sha256'])[:12]}")
-    _warn_of_overlap(parts)
+    for warning in warnings(text):
+        output.note(f"warning: {warning}")
     results = [_judge(_trainer(judged, device), judged.baseline, seed, replicate) for replicate in range(trainings)]
     if json:
         output.as_json({"evaluator": judged.spec.name, "data": parts, "trainings": [r.as_dict() for r in results]})
@@ -144,12 +143,3 @@ def _tell(result: "Judgement") -> None:
         print(f"curve (step:reported validation loss): {shown}")
     if tail and result.status != Status.OK:
         print(f"--- what it printed ---\n{output.clean(tail).rstrip()}")
-
-
-def _warn_of_overlap(parts: dict[str, dict[str, Any]]) -> None:
-    for part in ("heldout", "test"):
-        share = parts[part]["passages_also_elsewhere"]
-        if share > 0.01:
-            output.note(
-                f"warning: {share:.1%} of the 32-byte passages of {part} also stand in a part that candidates see"
-            )

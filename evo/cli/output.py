@@ -2,8 +2,10 @@
 
 import datetime
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +18,18 @@ progress = Console(stderr=True)
 def is_plain() -> bool:
     """Whether stdout is piped: tables are then tab-separated."""
     return not sys.stdout.isatty()
+
+
+def program() -> str:
+    """How this command can be called again as it was: by name where the shell would find it, else by its path."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m evo"
+    found = shutil.which(called.name)
+    if found and Path(found).resolve() == called.resolve():
+        return called.name
+    absolute = called.absolute()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
 def note(text: str) -> None:

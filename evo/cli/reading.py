@@ -52,7 +52,8 @@ def show(
             | {"baseline": _brief(now.baseline), "leader": _brief(now.leader)}
         )
         return
-    print("\n".join(map(output.clean, report.ending(name, rows, selection, f"population/{name}"))))
+    lines = report.ending(name, rows, selection, f"population/{name}", output.program())
+    print("\n".join(map(output.clean, lines)))
 
 
 def best(

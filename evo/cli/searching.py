@@ -65,7 +65,10 @@ def run(
 
     found = workspace.locate("configs", config, ".toml") if config else _default_config()
     resolved = configuration.load(found, {key: value for key, value in flags.items() if value is not None})
-    _go(session.prepare(resolved, name, workspace.population()))
+    prepared = session.prepare(resolved, name, workspace.population())
+    for note in prepared.notes:
+        output.note(note)
+    _go(prepared.run.path, {})
 
 
 def resume(
@@ -75,13 +78,11 @@ def resume(
     slots: Slots = None,
 ) -> None:
     """Go on with a run where it stopped; with more --generations, beyond its end."""
-    from evo.driver import folder as folders
     from evo.lineage.runs import find
 
     changes = {"generations": generations, "workers.device": device, "workers.slots": slots}
     path = find(workspace.population(), run, unfinished=generations is None)
-    opened = folders.open_run(path)
-    _go(folders.extend(opened, {key: value for key, value in changes.items() if value is not None}))
+    _go(path, {key: value for key, value in changes.items() if value is not None})
 
 
 def _default_config() -> Path | None:
@@ -92,28 +93,34 @@ def _default_config() -> Path | None:
         return None
 
 
-def _go(run: "RunFolder") -> None:
+def _go(path: Path, changes: dict[str, Any]) -> None:
     """Carry a run on, then print how it stands; exit 130 where it was interrupted, 1 where no candidate was scored."""
     from evo import report
     from evo.cli.screen import Screen
+    from evo.driver import folder as folders
     from evo.driver import session
+    from evo.lineage import lock
+    from evo.lineage.runs import summary
     from evo.lineage.store import Lineage
 
-    output.note(
-        f"run {run.name}: {run.candidates} candidates of {run.evaluator.spec.name}, "
-        f"{run.config.generations} generations of {run.config.population}, asked of {_who(run)}"
-    )
-    try:
-        with Screen(run.config, run.candidates) as screen:
-            session.carry_on(run, screen)
-    except (session.Interrupted, KeyboardInterrupt):
-        output.note(f"stopped; nothing finished is lost. Go on with: evo resume {run.name}")
-        raise typer.Exit(130) from None
-    rows = Lineage(run.path).read("candidates")
-    print(
-        "\n".join(output.clean(line) for line in report.ending(run.name, rows, run.config.selection, _shown(run.path)))
-    )
-    if report.standing(rows, run.config.selection).leader is None:
+    with lock.writer(path):
+        run = folders.extend(folders.open_run(path), changes)
+        output.note(
+            f"run {run.name}: {run.candidates} candidates of {run.evaluator.spec.name}, "
+            f"{run.config.generations} generations of {run.config.population}, asked of {_who(run)}"
+        )
+        try:
+            if summary(path).done < run.candidates:
+                with Screen(run.config, run.candidates) as screen:
+                    session.carry_on(run, screen)
+        except (session.Interrupted, KeyboardInterrupt):
+            output.note(f"stopped; nothing finished is lost. Go on with: {output.program()} resume {run.name}")
+            raise typer.Exit(130) from None
+        rows = Lineage(run.path).read("candidates")
+    selection = run.config.selection
+    lines = report.ending(run.name, rows, selection, _shown(run.path), output.program())
+    print("\n".join(map(output.clean, lines)))
+    if report.standing(rows, selection).leader is None:
         raise typer.Exit(1)
 
 

@@ -68,6 +68,7 @@ class Driver:
             self._watcher.row(row)
         tasks = {asyncio.ensure_future(work) for work in self._due()}
         done: set[asyncio.Task[Row | None]] = set()
+        self._watcher.tick(0, 0, self._trainers.slots)
         try:
             while tasks:
                 done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)

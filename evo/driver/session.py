@@ -5,17 +5,17 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from evo import corpus, persona, workspace
 from evo import evaluator as evaluators
-from evo import persona, workspace
 from evo.catalogue import CatalogueServer
 from evo.config import Config, Data
 from evo.driver import folder as folders
 from evo.driver.folder import RunFolder
 from evo.driver.loop import Driver, Watcher
 from evo.errors import EvoError
-from evo.lineage import lock
 from evo.proposer.client import Endpoint, Proposer, endpoint
 from evo.trainer.isolation import require
 
@@ -24,7 +24,15 @@ class Interrupted(Exception):
     """The user, or the system, asked the session to stop: the signal's number."""
 
 
-def prepare(config: Config, name: str | None, population: Path) -> RunFolder:
+@dataclass(frozen=True)
+class Prepared:
+    """A new run, and what its user should be told before it begins."""
+
+    run: RunFolder
+    notes: list[str]
+
+
+def prepare(config: Config, name: str | None, population: Path) -> Prepared:
     """Check everything that a new run needs, make its folder and open it. Nothing is asked or trained.
 
     Raises:
@@ -51,7 +59,10 @@ def prepare(config: Config, name: str | None, population: Path) -> RunFolder:
         }
     )
     path = folders.create(population, name, resolved, evaluator, seeds, text.sha256())
-    return folders.open_run(path)
+    notes = [f"{s.path}: line {m.line}: mended {m.before!r} to {m.after!r}" for s in seeds for m in s.mends]
+    if own.source == "folder":
+        notes += [f"warning: {warning}" for warning in corpus.warnings(text)]
+    return Prepared(folders.open_run(path), notes)
 
 
 def chosen_seeds(config: Config) -> list[persona.Seed]:
@@ -87,7 +98,7 @@ def check_endpoint(config: Config) -> None:
 
 
 def carry_on(run: RunFolder, watcher: Watcher) -> None:
-    """Run the search from where its lineage stands to its end.
+    """Run the search from where its lineage stands to its end; the caller holds the run's lock.
 
     Raises:
         EvoError: what ended it before its time.
@@ -103,7 +114,7 @@ def carry_on(run: RunFolder, watcher: Watcher) -> None:
     if found != run.data_sha256:
         changed = ", ".join(part for part in found if found[part] != run.data_sha256.get(part))
         raise EvoError(f"the data changed since the run began: {changed}", kind="data")
-    with lock.writer(run.path), _endpoint(run.config) as where, workers.ray_started(settings, device) as ray:
+    with _endpoint(run.config) as where, workers.ray_started(settings, device) as ray:
         asyncio.run(_drive(run, watcher, ray, where, device))
 
 

@@ -7,13 +7,16 @@ import asyncio
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from evo.config import Model, Workers
 from evo.errors import EvoError
 from evo.evaluator import Evaluator
+from evo.lineage.store import disk_error
 from evo.proposer.actor import ProposerActor
 from evo.proposer.client import Endpoint
 from evo.status import Status
@@ -128,6 +131,8 @@ class Trainers:
                 return judged
             except self._ray.exceptions.RayActorError:
                 actor = self._start()
+            except self._ray.exceptions.RayTaskError as error:
+                raise _trainer_error(error) from None
             finally:
                 self.busy -= 1
                 self._free.put_nowait(actor)
@@ -153,6 +158,17 @@ class RemoteProposer:
         async with self._gate:
             answered: dict[str, Any] = await _ref(self._actor.ask.remote(list(messages), seed))
             return answered
+
+
+def _trainer_error(error: Any) -> EvoError:
+    """What a trainer could not do, which is never a candidate's doing: a full disk, most likely."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, OSError):
+        return disk_error(cause, Path(cause.filename or tempfile.gettempdir()))
+    last = str(error).strip().splitlines()[-1]
+    return EvoError(
+        f"a trainer failed: {last}", hint="`evo resume` goes on; evo doctor looks at what it needs", kind="device"
+    )
 
 
 def cluster_slots(ray: Any, settings: Workers, device: Device) -> int:

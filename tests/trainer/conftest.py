@@ -2,6 +2,7 @@
 
 import random
 import tempfile
+import textwrap
 
 import psutil
 import pytest
@@ -118,25 +119,31 @@ def device():
     return Device("cpu", slots=1, threads=1)
 
 
-@pytest.fixture
-def judge(tiny, device, tmp_path, monkeypatch):
+@pytest.fixture(scope="session")
+def judge(tiny, device, tmp_path_factory):
     """Judge the tiny baseline with changes: `judge(train=[(old, new)], model=[(old, new)], cpu_seconds=2)`.
 
-    After every judgement nothing may be left: no scratch folder, no process of a sandbox.
+    `end` is code that is put where train() has trained. After every judgement nothing may be left: no scratch folder,
+    no process of a sandbox.
     """
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    temporary = tmp_path_factory.mktemp("temporary")
 
-    def judged(train=(), model=(), seed=1, data_seed=2, **limits):
+    def judged(train=(), model=(), end="", seed=1, data_seed=2, **limits):
         spec = tiny.spec.model_copy(update={"limits": tiny.spec.limits.model_copy(update=limits)})
-        files = {"train_mps.py": edited(TRAIN, *train), "model.py": edited(MODEL, *model)}
-        result = Trainer(tiny.model_copy(update={"spec": spec}), device).judge(Job(files, seed, data_seed))
+        files = {"train_mps.py": edited(TRAIN, *train, *at_the_end(end)), "model.py": edited(MODEL, *model)}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(temporary))
+            result = Trainer(tiny.model_copy(update={"spec": spec}), device).judge(Job(files, seed, data_seed))
         assert list(temporary.iterdir()) == [], "a scratch folder was left behind"
         assert sandboxed_processes() == [], "a process of a sandbox was left behind"
         return result
 
     return judged
+
+
+def at_the_end(code):
+    """The change that puts `code` after the training of TRAIN."""
+    return [("    # the end\n", textwrap.indent(textwrap.dedent(code).strip("\n") + "\n", "    "))] if code else []
 
 
 def sandboxed_processes():

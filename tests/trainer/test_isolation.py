@@ -1,0 +1,322 @@
+"""What a sandbox of level *process* stops, each claim attacked. `judge` looks for leftovers after every one of them."""
+
+import ast
+import os
+
+import psutil
+import pytest
+
+from evo.errors import EvoError
+from evo.status import Status
+from evo.trainer import isolation
+from evo.trainer.isolation import Sandbox, crash, require
+
+linux_only = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks into /proc, which only Linux has")
+
+
+def is_running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def printed(judgement):
+    """The Python value on the first printed line that starts with "told:"."""
+    line = next(line for line in judgement.output_tail.splitlines() if line.startswith("told:"))
+    return ast.literal_eval(line.removeprefix("told:"))
+
+
+# ---- what it can see ----
+
+
+@linux_only
+def test_a_candidate_sees_no_variable_no_open_file_and_no_folder_of_ours(judge, monkeypatch, tmp_path):
+    canary = "canary-4f1d"
+    for name in ("FAKE_API_KEY", "OPENAI_API_KEY", "EVO_MODEL__BASE_URL", "PYTHONPATH", "LD_CANARY"):
+        monkeypatch.setenv(name, canary)
+    with open(tmp_path / canary, "w") as secret:
+        os.set_inheritable(secret.fileno(), True)
+        judgement = judge(
+            end="""
+            import os, sys
+            links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+            files = [os.readlink(link) for link in links if os.path.lexists(link)]
+            print("told:", (dict(os.environ), files, os.getcwd(), sys.path, sorted(os.listdir("data"))), flush=True)
+            raise RuntimeError("seen")
+            """
+        )
+    environment, files, folder, path, data = printed(judgement)
+    assert (judgement.status, judgement.reason) == (Status.CRASHED, "RuntimeError: seen")
+    assert canary not in judgement.output_tail
+    ours = {"PATH", "LANG", "HOME", "TMPDIR", "PYTHONHASHSEED", "EVO_FDS", "EVO_SANDBOX"}
+    torchs = {name for name in environment if name.startswith(("OMP_", "MKL_", "KMP_", "TORCH", "LC_CTYPE"))}
+    assert set(environment) - torchs == ours
+    assert environment["HOME"] == folder
+    assert os.path.dirname(environment["TMPDIR"]) == folder
+    assert not any(file.startswith(str(tmp_path)) for file in files)
+    assert not any(entry in ("", os.getcwd()) for entry in path)
+    assert data == ["probe.bin", "train.bin", "val.bin"]
+
+
+# ---- how it can end ----
+
+
+def test_a_candidate_that_leaves_with_exit_zero_has_crashed(judge):
+    judgement = judge(end="import os\nos._exit(0)")
+    assert (judgement.status, judgement.val_loss) == (Status.CRASHED, None)
+    assert judgement.reason == "the training ended without leaving a result"
+
+
+@pytest.mark.slow
+def test_sys_exit_is_no_way_to_succeed(judge):
+    assert judge(end="import sys\nsys.exit()").status == Status.CRASHED
+
+
+def test_an_exception_is_told_by_its_last_line_without_escape_sequences(judge):
+    judgement = judge(end=r'raise ValueError("\x1b[31mred\x1b[0m \x07 \u202e end")')
+    assert judgement.status == Status.CRASHED
+    assert judgement.reason.startswith("ValueError: ")
+    assert judgement.reason.endswith("end")
+    assert judgement.reason.isprintable()
+    assert "Traceback" in judgement.output_tail
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("import ctypes\nctypes.string_at(0)", "SIGSEGV"),
+        pytest.param("import os\nos.kill(os.getpid(), 9)", "SIGKILL", marks=pytest.mark.slow),
+    ],
+)
+def test_a_candidate_that_dies_of_a_signal_is_killed(judge, code, name):
+    judgement = judge(end=code)
+    assert (judgement.status, judgement.reason) == (Status.KILLED, f"ended by signal {name}")
+
+
+def test_killing_the_sandboxes_first_process_ends_it_and_its_daemon_too(judge):
+    judgement = judge(
+        end="""
+        import os, signal, subprocess, time
+        daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        print("told:", daemon.pid, flush=True)
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(600)
+        """
+    )
+    assert judgement.status == Status.KILLED
+    assert "first process" in judgement.reason
+    assert not is_running(printed(judgement))
+
+
+def test_what_a_candidate_leaves_running_is_gone_when_it_was_judged(judge):
+    judgement = judge(
+        end="""
+        import os, subprocess, sys, time
+        out, into = os.pipe()
+        if os.fork() == 0:  # a daemon: forked twice, in a session of its own
+            os.setsid()
+            if os.fork() == 0:
+                os.write(into, str(os.getpid()).encode())
+                time.sleep(600)
+            os._exit(0)
+        daemon = int(os.read(out, 20))
+        nameless = subprocess.Popen(["sleep", "600"], env={}, start_new_session=True)
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        print("told:", [daemon, nameless.pid, child.pid], flush=True)
+        """
+    )
+    assert judgement.status == Status.OK
+    pids = printed(judgement)
+    assert len(pids) == 3
+    assert [pid for pid in pids if is_running(pid)] == []
+
+
+# ---- how much it can use ----
+
+
+def test_an_endless_loop_ends_as_timeout(judge):
+    judgement = judge(end="while True: pass", cpu_seconds=1.5)
+    assert (judgement.status, judgement.val_loss) == (Status.TIMEOUT, None)
+    assert judgement.reason == "over the limit of 1.5 CPU seconds"
+    assert judgement.cpu_seconds > 1.5
+
+
+@pytest.mark.slow
+def test_the_cpu_limit_covers_children_too(judge):
+    judgement = judge(
+        end="""
+        import subprocess, sys
+        subprocess.run([sys.executable, "-c", "while True: pass"])
+        """,
+        cpu_seconds=1.5,
+    )
+    assert (judgement.status, judgement.reason) == (Status.TIMEOUT, "over the limit of 1.5 CPU seconds")
+
+
+def test_sleeping_for_ever_ends_as_timeout(judge):
+    judgement = judge(end="import time\ntime.sleep(10_000)", wall_seconds=1.5)
+    assert (judgement.status, judgement.reason) == (Status.TIMEOUT, "over the limit of 1.5 seconds")
+
+
+@pytest.mark.slow
+def test_a_model_that_hangs_when_it_is_asked_ends_as_timeout(judge):
+    judgement = judge(
+        model=[
+            ("    def forward(self, idx", "    asked = 0\n\n    def forward(self, idx"),
+            (
+                "        x = self.wte",
+                "        GPT.asked += not self.training\n        while GPT.asked > 2: pass\n        x = self.wte",
+            ),
+        ],
+        cpu_seconds=1.5,
+    )
+    assert (judgement.status, judgement.val_loss) == (Status.TIMEOUT, None)
+    assert judgement.reported_vloss is not None  # its training had ended well
+
+
+def test_printing_too_much_is_named_and_only_the_end_is_kept(judge):
+    judgement = judge(
+        end="""
+        import os
+        for line in range(30):
+            os.write(1, b"x" * 999_999 + b"\\n")
+        os.write(1, b"the last line\\n")
+        """
+    )
+    assert judgement.status == Status.WROTE_TOO_MUCH
+    assert judgement.reason == "printed over 16 MB"
+    assert 0 < len(judgement.output_tail) <= 16_384
+
+
+@pytest.mark.slow
+def test_printing_a_lot_below_the_limit_is_allowed_and_the_end_is_kept(judge):
+    judgement = judge(
+        end="""
+        for line in range(100_000):
+            print("line", line)
+        """
+    )
+    assert judgement.status == Status.OK
+    assert len(judgement.output_tail) == 16_384
+    assert judgement.output_tail.endswith("line 99998\nline 99999\n")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("open('big', 'wb').truncate(600_000_000)", id="one sparse file"),
+        pytest.param("for n in range(10): open(f'tmp/{n}', 'wb').write(bytes(10_000_000))", id="many files"),
+        pytest.param(
+            "file = open('out/big', 'wb')\nfor _ in range(600): file.write(bytes(1_000_000))",
+            id="one file",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "import os\nfor n in range(200_000): os.mkdir(f'tmp/{n}')", id="nothing but names", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_writing_too_much_is_named(judge, code):
+    judgement = judge(end=code)
+    assert (judgement.status, judgement.val_loss) == (Status.WROTE_TOO_MUCH, None)
+
+
+def test_too_many_processes_are_named(judge):
+    judgement = judge(
+        end="""
+        import subprocess
+        for child in [subprocess.Popen(["sleep", "600"]) for _ in range(20)]:
+            child.wait()
+        """,
+        processes=8,
+    )
+    assert (judgement.status, judgement.reason) == (Status.TOO_MANY_PROCESSES, "over the limit of 8 processes")
+
+
+def test_a_memory_hog_ends_by_the_memory_limit(judge):
+    judgement = judge(end="hoard = []\nwhile True: hoard.append(bytearray(b'x' * 50_000_000))", memory_mb=800)
+    assert judgement.status == Status.MEMORY
+    assert judgement.peak_memory_bytes < 1_200_000_000
+
+
+@pytest.mark.slow
+def test_processes_share_one_memory_limit(judge):
+    judgement = judge(
+        end="""
+        import os, time
+        for _ in range(4):
+            if os.fork() == 0:
+                hoard = bytearray(b"x" * 250_000_000)
+                time.sleep(600)
+        time.sleep(600)
+        """,
+        memory_mb=800,
+    )
+    assert (judgement.status, judgement.reason) == (Status.MEMORY, "over the limit of 800 MB of memory")
+
+
+@pytest.mark.slow
+def test_too_many_open_files_are_an_error_of_the_candidate(judge):
+    judgement = judge(end="hoard = [open('job.json') for _ in range(1000)]")
+    assert judgement.status == Status.CRASHED
+    assert "Too many open files" in judgement.reason
+
+
+# ---- the sandbox by itself ----
+
+
+def test_only_regular_files_of_the_scratch_folder_are_read_and_no_further_than_asked(tiny, device, tmp_path):
+    (tmp_path / "ours").write_text("secret")
+    with Sandbox(device, tiny.spec.limits, {"given": "text", "bytes": b"\0\1"}) as sandbox:
+        os.symlink(tmp_path / "ours", sandbox.scratch / "out" / "link")
+        os.mkfifo(sandbox.scratch / "out" / "pipe")
+        assert sandbox.read("given", 100) == b"text"
+        assert sandbox.read("bytes", 100) == b"\0\1"
+        assert sandbox.read("given", 2) == b"te"
+        for name in ("out/link", "out/pipe", "out", "out/none"):
+            assert sandbox.read(name, 100) == b""
+        scratch = sandbox.scratch
+    assert not scratch.exists()
+
+
+def test_a_sandbox_that_cannot_be_filled_leaves_no_folder(tiny, device, tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation.tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        Sandbox(device, tiny.spec.limits, {"no/such/folder": "text"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("tail", "status"),
+    [
+        ("Traceback\nMemoryError\n", Status.MEMORY),
+        ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 1 TiB\n", Status.MEMORY),
+        ("RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried\n", Status.MEMORY),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried\n", Status.MEMORY),
+        ("RuntimeError: MPS backend out of memory (MPS allocated\n", Status.MEMORY),
+        ("OSError: [Errno 27] File too large\n", Status.WROTE_TOO_MUCH),
+        ("OSError: [Errno 28] No space left on device: 'x'\n", Status.WROTE_TOO_MUCH),
+        ("MemoryError\nValueError: later\n", Status.CRASHED),
+        ("NameError: name 'nn' is not defined\n\n  \n", Status.CRASHED),
+        ("", Status.CRASHED),
+    ],
+)
+def test_the_last_line_tells_how_a_training_crashed(tail, status):
+    failure = crash(tail)
+    assert failure.status == status
+    assert failure.reason
+    assert failure.reason in tail or not tail
+
+
+def test_a_very_long_last_line_is_cut():
+    assert len(crash("x" * 5000).reason) == 300
+
+
+def test_trusted_code_may_be_trained_and_other_code_only_where_it_is_asked_for_by_name():
+    assert require("auto", trusted=True) == "process"
+    assert require("process", trusted=False) == "process"
+    with pytest.raises(EvoError) as refused:
+        require("auto", trusted=False)
+    assert refused.value.kind == "isolation"
+    assert "--isolation process" in refused.value.hint
