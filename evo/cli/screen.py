@@ -75,14 +75,10 @@ class Screen:
         line += f"  {what}" + (f": {said}" if said else "")
         if row is self._best:
             line += "  *"
-        output.progress.print(
-            output.clean(line),
-            markup=False,
-            highlight=False,
-            soft_wrap=not self._live,
-            overflow="ellipsis",
-            no_wrap=True,
-        )
+        if self._live:
+            output.progress.print(output.clean(line), markup=False, highlight=False, overflow="ellipsis", no_wrap=True)
+        else:
+            output.note(output.clean(line))
 
     def _draw(self) -> None:
         if not self._live:

@@ -16,7 +16,7 @@ import numpy as np
 from evo.evaluator import Evaluator
 from evo.status import Status
 from evo.trainer.device import Device
-from evo.trainer.isolation import Sandbox, SandboxFailure, crash
+from evo.trainer.sandbox import Sandbox, SandboxFailure, clear_leftovers, crash
 from evo.verify import scorer
 
 _RESULT_BYTES = 1_000_000
@@ -68,6 +68,7 @@ class Trainer:
 
     def __init__(self, evaluator: Evaluator, device: Device) -> None:
         self._evaluator, self._device = evaluator, device
+        clear_leftovers()
         text = evaluator.load_data()
         self.data_sha256 = text.sha256()
         tokens = {part: text.tokens(part, evaluator.spec.data.tokens) for part in ("train", "val", "heldout")}

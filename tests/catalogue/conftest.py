@@ -15,6 +15,11 @@ def evaluator():
 
 
 @pytest.fixture(scope="session")
+def shakespeare():
+    return evaluators.load(ROOT / "evaluators" / "shakespeare_mps")
+
+
+@pytest.fixture(scope="session")
 def baseline(evaluator):
     return evaluator.baseline
 

@@ -4,9 +4,9 @@ from evo.catalogue.edits.core import TRAIN, Change, Edit, swap
 from evo.catalogue.edits.places import (
     after_step,
     after_training,
-    before_look,
     before_step,
     before_training,
+    ending_step,
     parameter,
     removed,
 )
@@ -19,7 +19,7 @@ EDITS = (
         says="The result is a running average of the weights, which validation looks at too.",
         words=("averag", "path integral", "forgetting", "sum over", "summing", "meta optim", "statistical"),
         mark=(TRAIN, r"harness\.keep\(averaged\)"),
-        ways=(
+        ways=tuple(
             (
                 before_training(
                     """
@@ -27,16 +27,17 @@ EDITS = (
                     averaged.load_state_dict(model.state_dict())
                     """
                 ),
-                before_look(
-                    """
-                    with torch.no_grad():
-                        for mean, p in zip(averaged.parameters(), model.parameters()):
-                            mean.lerp_(p, max(0.1, 1.0 / (step + 1)))
-                    """
-                ),
+                update,
                 swap(TRAIN, "estimate_loss(model, val_batches)", "estimate_loss(averaged, val_batches)", "train"),
                 after_training("harness.keep(averaged)"),
-            ),
+            )
+            for update in ending_step(
+                """
+                with torch.no_grad():
+                    for mean, p in zip(averaged.parameters(), model.parameters()):
+                        mean.lerp_(p, max(0.1, 1.0 / (step + 1)))
+                """
+            )
         ),
     ),
     Edit(
@@ -44,18 +45,16 @@ EDITS = (
         says="Every fifth step the weights go back half-way to where they were five steps before.",
         words=("lookahead", "meta optim", "forgetting", "pendulum", "path", "averag", "game theory"),
         mark=(TRAIN, r"^    anchors = "),
-        ways=(
-            (
-                before_training("anchors = [p.detach().clone() for p in model.parameters()]"),
-                before_look(
-                    """
-                    if (step + 1) % 5 == 0:
-                        with torch.no_grad():
-                            for anchor, p in zip(anchors, model.parameters()):
-                                p.copy_(anchor.lerp_(p, 0.5))
-                    """
-                ),
-            ),
+        ways=tuple(
+            (before_training("anchors = [p.detach().clone() for p in model.parameters()]"), update)
+            for update in ending_step(
+                """
+                if (step + 1) % 5 == 0:
+                    with torch.no_grad():
+                        for anchor, p in zip(anchors, model.parameters()):
+                            p.copy_(anchor.lerp_(p, 0.5))
+                """
+            )
         ),
         weight=0.8,
     ),
@@ -116,10 +115,11 @@ EDITS = (
                 before_step("before = [p.detach().clone() for p in model.parameters()]"),
                 after_step(
                     """
+                    rate = min(learning_rate, optimizers[-1].param_groups[0]["lr"])
                     with torch.no_grad():
                         for old, p in zip(before, model.parameters()):
                             if p.dim() >= 2:
-                                p.mul_(1.0 - scale * learning_rate * cautious_decay * ((old - p) * old > 0))
+                                p.mul_(1.0 - rate * cautious_decay * ((old - p) * old > 0))
                     """
                 ),
             ),

@@ -1,7 +1,7 @@
 """How blocks are built and stacked: depth and width, branches in parallel, gates on branches, dropout."""
 
 from evo.catalogue.edits.core import MODEL, Change, Edit, swap
-from evo.catalogue.edits.places import in_block, on_stream, size
+from evo.catalogue.edits.places import SIZED, in_block, on_stream, size
 
 EDITS = (
     Edit(
@@ -9,6 +9,7 @@ EDITS = (
         says="Half as many blocks.",
         words=("efficien", "architecture search", "simplic", "growing", "depth", "pruning"),
         mark=(MODEL, r"n_layer: int = \d+ // 2$"),
+        unless=SIZED,
         ways=((size("n_layer", r"\1 // 2"),),),
     ),
     Edit(
@@ -16,6 +17,7 @@ EDITS = (
         says="Half as many blocks, each half as wide again.",
         words=("architecture search", "growing", "width", "architecture", "random matrix"),
         mark=(MODEL, r"n_embd: int = \d+ \* 3 // 2$"),
+        unless=SIZED,
         ways=(
             (size("n_layer", r"\1 // 2"), size("n_embd", r"\1 * 3 // 2")),
             # Half as many already: only wider.

@@ -14,7 +14,7 @@ EDITS = (
                 in_gpt("self.bigram = nn.Embedding(2048, config.n_embd)"),
                 on_stream(
                     """
-                    previous = F.pad(idx, (1, 0))[:, :T]  # (B, T)
+                    previous = F.pad(idx, (1, 0))[:, :-1]  # (B, T)
                     x = x + self.bigram((previous * 36313 + idx * 27191) % self.bigram.num_embeddings)
                     """
                 ),
@@ -30,7 +30,7 @@ EDITS = (
         ways=(
             (
                 in_gpt("self.smear = nn.Linear(config.n_embd, 1, bias=False)"),
-                on_stream("x = x + torch.sigmoid(self.smear(x)) * F.pad(x, (0, 0, 1, 0))[:, :T]"),
+                on_stream("x = x + torch.sigmoid(self.smear(x)) * F.pad(x, (0, 0, 1, 0))[:, :-1]"),
             ),
         ),
     ),
@@ -84,13 +84,13 @@ EDITS = (
         name="token_dropout",
         says="In training one embedding in twenty is blanked.",
         words=("sampling", "probability", "monte carlo", "dropout", "random", "forgetting"),
-        mark=(MODEL, r"torch\.rand\(B, T, 1"),
+        mark=(MODEL, r"torch\.rand_like\(x\[\.\.\., :1\]\)"),
         ways=(
             (
                 on_stream(
                     """
                     if self.training:
-                        x = x * (torch.rand(B, T, 1, device=x.device) >= 0.05)
+                        x = x * (torch.rand_like(x[..., :1]) >= 0.05)
                     """
                 ),
             ),

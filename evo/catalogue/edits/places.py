@@ -28,7 +28,7 @@ def in_gpt(code: str) -> Change:
 
 
 def on_stream(code: str) -> Change:
-    """On the residual stream x (B, T, C), and on idx (B, T), before the first block."""
+    """On the residual stream x (B, T, C), and on idx (B, T), before the first block; sizes have no names there."""
     return before(MODEL, LOOP, 8, code, "GPT")
 
 
@@ -69,9 +69,9 @@ def after_step(code: str) -> Change:
     return Change(TRAIN, rf"^        {STEP}", r"\g<0>" + inserted(8, code), "train")
 
 
-def before_look(code: str) -> Change:
-    """In the loop, when weights are final for this step, before validation looks at them."""
-    return before(TRAIN, r"if \(step \+ 1\) % eval_interval == 0:", 8, code, "train")
+def ending_step(code: str) -> tuple[Change, Change]:
+    """In the loop, when weights are final for this step: before validation looks at them, or where it looked before."""
+    return before(TRAIN, r"if \(step \+ 1\) % eval_interval == 0:", 8, code, "train"), after_step(code)
 
 
 def after_training(code: str) -> Change:
@@ -84,8 +84,12 @@ def parameter(name: str, new: str) -> Change:
     return Change(TRAIN, rf"^{name} = ([\d.]+(?:e-?\d+)?)$", rf"{name} = {new}")
 
 
+SIZED = (TRAIN, r"\bn_(?:layer|head|embd)=")
+"""Code that gives the model's sizes itself: the defaults of `GPTConfig` mean nothing there."""
+
+
 def size(name: str, new: str) -> Change:
-    r"""The same for a default of `GPTConfig` above 1."""
+    r"""The same for a default of `GPTConfig` above 1; for code that is not `SIZED`."""
     return Change(MODEL, rf"^    {name}: int = (\d\d+|[2-9])$", rf"    {name}: int = {new}", "GPTConfig")
 
 

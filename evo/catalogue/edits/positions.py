@@ -76,7 +76,7 @@ EDITS = (
                     '        self.register_buffer("waves", waves(config.block_size, config.n_embd))\n',
                     "GPT",
                 ),
-                swap(MODEL, _LEARNED, "        x = self.wte(idx) + self.waves[:T]\n", "GPT"),
+                swap(MODEL, _LEARNED, "        x = self.wte(idx) + self.waves[: idx.size(1)]\n", "GPT"),
             ),
         ),
         weight=0.7,

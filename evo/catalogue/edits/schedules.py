@@ -1,6 +1,6 @@
 """How fast weights move, and how that changes: by iteration, never by a clock."""
 
-from evo.catalogue.edits.core import TRAIN, Change, Edit, choices, marked
+from evo.catalogue.edits.core import TRAIN, Change, Edit, Way, above, choices, inserted, marked
 from evo.catalogue.edits.places import parameter
 
 _CURVES = {
@@ -10,14 +10,39 @@ _CURVES = {
     "cosine_to_zero": "    return 0.5 * (1.0 + math.cos(math.pi * ratio)) * learning_rate\n",
     "straight_decay": "    return learning_rate * (1.0 - 0.98 * ratio)\n",
     "inverse_root": "    return learning_rate / math.sqrt(1.0 + 24.0 * ratio)\n",
-    "pendulum": "    return min_lr + 0.5 * (1.0 + math.cos(5.0 * math.pi * ratio)) * (learning_rate - min_lr)\n",
+    "pendulum": "    return learning_rate * (0.55 + 0.45 * math.cos(5.0 * math.pi * ratio))\n",
 }
 _WORDS = ("schedule", "meta optim", "experiment", "scientific method", "learning rate", "kinematic", "falling bodies")
 
 
+_APPLIED = """
+for optimizer in optimizers:
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * get_lr(step) / learning_rate
+"""
+
+
+def _anew(curve: str) -> Way:
+    """A schedule for code that has none, whose loop begins with a look at validation batches."""
+    return (
+        Change(TRAIN, r"^import time$", "import math\nimport time"),
+        above(TRAIN, "configure_optimizers", f"def get_lr(step):\n    ratio = step / max_iters\n{curve}"),
+        Change(
+            TRAIN,
+            r"^    for step in range\(max_iters\):\n(?=        if step % eval_interval == 0:)",
+            r"\g<0>" + inserted(8, _APPLIED),
+            "train",
+        ),
+    )
+
+
 def _curve(name: str, says: str, words: tuple[str, ...], weight: float = 1.0) -> Edit:
-    mark, ways = marked(TRAIN, _CURVES[name]), choices(TRAIN, _CURVES, name)
-    return Edit(name=name, says=says, words=(*_WORDS, *words), mark=mark, ways=ways, weight=weight)
+    ways = choices(TRAIN, _CURVES, name)
+    if name != "constant_rate":
+        ways += (_anew(_CURVES[name]),)
+    return Edit(
+        name=name, says=says, words=(*_WORDS, *words), mark=marked(TRAIN, _CURVES[name]), ways=ways, weight=weight
+    )
 
 
 def _rate(name: str, says: str, factor: str, weight: float) -> Edit:

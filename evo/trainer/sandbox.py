@@ -1,0 +1,341 @@
+"""The sandbox: one candidate's scratch folder and processes, in which its training runs and its trained model answers.
+
+It speaks with the launcher (`evo/inside/launcher.py`), keeps the limits and cleans up; how strongly the sandbox is kept
+apart is `evo.trainer.isolation`'s.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import platform
+import select
+import shutil
+import signal
+import stat
+import struct
+import tempfile
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from evo.evaluator import Limits
+from evo.status import Status
+from evo.trainer import isolation
+from evo.trainer.device import Device
+from evo.trainer.processes import MARKER, LimitReached, Meter, Usage, kill_descendants, kill_marked
+
+_INSIDE = Path(__file__).resolve().parents[1] / "inside"
+_TAIL_BYTES = 16_384
+_LOOK_SECONDS = 0.2
+_START_SECONDS = 120.0
+
+
+_SCRATCH = f"evo-{platform.node()}-"
+
+
+def clear_leftovers() -> int:
+    """Remove scratch folders whose owner on this machine was killed; return how many."""
+    left = []
+    for path in Path(tempfile.gettempdir()).glob(f"{glob.escape(_SCRATCH)}*-*"):
+        owner = path.name.removeprefix(_SCRATCH).split("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            left.append(path)
+            shutil.rmtree(path, ignore_errors=True)
+    return len(left)
+
+
+class SandboxFailure(Exception):
+    """A job that did not end well: its status and one-line reason."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+@dataclass
+class _Output:
+    """The bounded tail of what a sandbox prints, read by a thread of its own."""
+
+    limit: int
+    total: int = 0
+    tail: deque[bytes] = field(default_factory=deque)
+    kept: int = 0
+
+    def read(self, fd: int) -> None:
+        """Read `fd` to its end."""
+        with contextlib.suppress(OSError):
+            while piece := os.read(fd, 65536):
+                self.total += len(piece)
+                self.tail.append(piece[-_TAIL_BYTES:])
+                self.kept += len(self.tail[-1])
+                while self.kept - len(self.tail[0]) >= _TAIL_BYTES:
+                    self.kept -= len(self.tail.popleft())
+        os.close(fd)
+
+    def text(self) -> str:
+        """The tail as text, at most 16 kB."""
+        return b"".join(tuple(self.tail))[-_TAIL_BYTES:].decode("utf-8", errors="replace")
+
+
+class Sandbox:
+    """One candidate's sandbox. Use it as a context manager: leaving it kills and removes all.
+
+    Args:
+        device: what trains.
+        limits: of every job in it.
+        files: what lies in its scratch folder, by relative name; text or bytes.
+    """
+
+    level = isolation.LEVELS[-1]
+
+    def __init__(self, device: Device, limits: Limits, files: Mapping[str, str | bytes]) -> None:
+        self.device, self.limits = device, limits
+        self.name = uuid.uuid4().hex
+        self.scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
+        self._buffer = b""
+        self._output = _Output(limits.output_mb * 1_000_000)
+        try:
+            for folder in ("data", "out", "tmp"):
+                (self.scratch / folder).mkdir()
+            for name, content in files.items():
+                self.write(name, content)
+            self._launch()
+        except BaseException:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def usage(self) -> Usage:
+        """What the current or last job used."""
+        return self._meter.usage
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Put a file into the scratch folder."""
+        (self.scratch / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    @staticmethod
+    def inside() -> Path:
+        """The folder of our files that run in a sandbox."""
+        return _INSIDE
+
+    def read(self, name: str, limit: int) -> bytes:
+        """At most `limit` bytes of a regular file of the scratch folder; b"" where there is none."""
+        try:
+            fd = os.open(self.scratch / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return b""
+        with open(fd, "rb") as file:
+            return file.read(limit) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+
+    def output_tail(self) -> str:
+        """The last 16 kB that it printed."""
+        return self._output.text()
+
+    def train(self) -> int:
+        """Run the training job to its end and return its exit code.
+
+        Raises:
+            SandboxFailure: a limit was reached, or it was ended by a signal.
+        """
+        self._begin("train")
+        ended = self._await("exit")
+        self._settle()
+        self._raise_for_signal(ended)
+        return int(ended["exit"])
+
+    def serve(self) -> None:
+        """Start the model server; `logits` asks it."""
+        self._begin("serve")
+
+    def logits(self, windows: npt.NDArray[np.uint16], vocab_size: int) -> npt.NDArray[np.float32]:
+        """Logits of `windows` (rows, columns), as float32 (rows, columns, vocab_size).
+
+        Raises:
+            SandboxFailure: the server refused, ended, or reached a limit.
+        """
+        rows, columns = windows.shape
+        self._send(struct.pack("<II", rows, columns) + windows.astype("<u2").tobytes())
+        if self._receive(1) == b"\0":
+            data = self._receive(4 * rows * columns * vocab_size)
+            return np.frombuffer(data, dtype="<f4").reshape(rows, columns, vocab_size)
+        length = min(struct.unpack("<I", self._receive(4))[0], 4096)
+        raise _named(self._receive(length), Status.CRASHED)
+
+    def close(self) -> None:
+        """Kill everything that was started here and remove the scratch folder."""
+        kill_descendants(self._process.pid)
+        self._process.kill()
+        self._process.wait()
+        kill_marked(self.name)
+        for fd in self._fds:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self._reader.join(timeout=2.0)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _launch(self) -> None:
+        pairs = [os.pipe() for _ in range(5)]  # commands, status, requests, replies, output
+        theirs = [pairs[0][0], pairs[1][1], pairs[2][0], pairs[3][1]]
+        self._commands, self._status, self._requests, self._replies = pairs[0][1], pairs[1][0], pairs[2][1], pairs[3][0]
+        self._fds = [self._commands, self._status, self._requests, self._replies]
+        for fd in (self._requests, self._replies):
+            os.set_blocking(fd, False)
+        self._process = isolation.launch(
+            [str(_INSIDE / "launcher.py"), self.device.start, str(self.device.threads)],
+            scratch=self.scratch,
+            environment={"EVO_FDS": ",".join(map(str, theirs)), MARKER: self.name, **self.device.environment()},
+            output=pairs[4][1],
+            fds=theirs,
+        )
+        for fd in (*theirs, pairs[4][1]):
+            os.close(fd)
+        self._reader = threading.Thread(target=self._output.read, args=(pairs[4][0],), daemon=True)
+        self._reader.start()
+        self._meter = Meter(self._process.pid, self.scratch, self.limits, count_cpu=self.device.ranks_by_cpu)
+        self._await("ready", checked=False)
+
+    def _begin(self, job: str) -> None:
+        limits = self.limits
+        kernel = {
+            "memory_bytes": limits.memory_mb * 1_000_000,
+            "file_bytes": limits.scratch_mb * 1_000_000,
+            "open_files": limits.open_files,
+        }
+        if self.device.ranks_by_cpu:
+            kernel["cpu_seconds"] = int(limits.cpu_seconds) + 60  # a backstop: the meter's limit covers the whole tree
+        before = self._reap()
+        self._command({"job": job, "scratch": str(self.scratch), "limits": kernel})
+        begun = self._await("begin", checked=False)
+        self._meter.start(before + float(begun["cpu_seconds"]))
+
+    def _settle(self) -> None:
+        """A job has ended: take its clock, kill what it left running, and count the seconds of all of it."""
+        usage = self.usage
+        usage.wall_seconds = time.perf_counter() - self._meter.began
+        kill_descendants(self._process.pid)
+        usage.cpu_seconds = max(0.0, self._reap() - self._meter.cpu_before)
+        try:
+            self._meter.check_disk()
+        except LimitReached as limit:
+            raise SandboxFailure(limit.status, limit.reason) from None
+
+    def _reap(self) -> float:
+        """CPU seconds of every job of this sandbox that has ended."""
+        self._command({"job": "reap"})
+        return float(self._await("reaped", checked=False)["cpu_seconds"])
+
+    def _command(self, command: dict[str, Any]) -> None:
+        try:
+            os.write(self._commands, (json.dumps(command) + "\n").encode())
+        except OSError:
+            raise SandboxFailure(Status.KILLED, "the sandbox's first process was killed") from None
+
+    def _await(self, key: str, *, checked: bool = True) -> dict[str, Any]:
+        """The launcher's next message that has `key`."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            while b"\n" in self._buffer:
+                line, _, self._buffer = self._buffer.partition(b"\n")
+                message: dict[str, Any] = json.loads(line)
+                if key in message:
+                    return message
+                if "exit" in message:
+                    self._raise_for_signal(message)
+                    raise SandboxFailure(Status.CRASHED, _last_line(self.output_tail()))
+            self._look(checked)
+            if not checked and time.monotonic() > deadline:
+                raise SandboxFailure(Status.KILLED, f"the sandbox did not answer in {_START_SECONDS:g} seconds")
+            if select.select([self._status], [], [], _LOOK_SECONDS)[0]:
+                piece = os.read(self._status, 65536)
+                if not piece:
+                    raise SandboxFailure(Status.KILLED, "the sandbox's first process was killed")
+                self._buffer += piece
+
+    def _look(self, checked: bool = True) -> None:
+        """Check the limits; a broken one kills everything below the launcher."""
+        if not checked:
+            return
+        try:
+            if self._output.total > self._output.limit:
+                raise LimitReached(Status.WROTE_TOO_MUCH, f"printed over {self.limits.output_mb} MB")
+            self._meter.check()
+        except LimitReached as limit:
+            kill_descendants(self._process.pid)
+            raise SandboxFailure(limit.status, limit.reason) from None
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            self._watch_server()
+            if select.select([], [self._requests], [], _LOOK_SECONDS)[1]:
+                with contextlib.suppress(BlockingIOError):
+                    view = view[os.write(self._requests, view) :]
+
+    def _receive(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            ready = select.select([self._replies, self._status], [], [], _LOOK_SECONDS)[0]
+            if self._replies in ready:
+                with contextlib.suppress(BlockingIOError):
+                    piece = os.read(self._replies, min(1 << 20, count - len(data)))
+                    if not piece:
+                        raise SandboxFailure(Status.KILLED, "the sandbox's first process was killed")
+                    data += piece
+            else:
+                self._watch_server()
+        return bytes(data)
+
+    def _watch_server(self) -> None:
+        """Limits, and whether the model server still lives."""
+        self._look()
+        if select.select([self._status], [], [], 0)[0]:
+            ended = self._await("exit")
+            self._raise_for_signal(ended)
+            raise SandboxFailure(Status.CRASHED, f"the model server ended: {_last_line(self.output_tail())}")
+
+    def _raise_for_signal(self, ended: Mapping[str, Any]) -> None:
+        number = int(ended.get("signal", 0))
+        if number == signal.SIGXCPU:
+            raise SandboxFailure(Status.TIMEOUT, f"over the limit of {self.limits.cpu_seconds:g} CPU seconds")
+        if number:
+            raise SandboxFailure(Status.KILLED, f"ended by signal {signal.Signals(number).name}")
+
+
+def crash(tail: str) -> SandboxFailure:
+    """What a traceback at the end of `tail` says: out of memory, too much written, or the exception itself."""
+    last = _last_line(tail)
+    if "MemoryError" in last or "allocate memory" in last or "out of memory" in last:
+        return SandboxFailure(Status.MEMORY, last)
+    if "File too large" in last or "No space left" in last:
+        return SandboxFailure(Status.WROTE_TOO_MUCH, last)
+    return SandboxFailure(Status.CRASHED, last)
+
+
+def _last_line(tail: str) -> str:
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    return "".join(c if c.isprintable() else "?" for c in lines[-1])[:300] if lines else "it ended without a word"
+
+
+def _named(body: bytes, otherwise: Status) -> SandboxFailure:
+    """A failure as the model server named it."""
+    try:
+        said = json.loads(body)
+        return SandboxFailure(Status(said["status"]), str(said["reason"])[:300])
+    except (ValueError, KeyError, TypeError):
+        return SandboxFailure(otherwise, "the model server's answer cannot be read")
