@@ -26,7 +26,7 @@ test: $(STAMP) ## the tests (under 5 minutes)
 	$(BIN)/python -m pytest
 
 test-slow: $(STAMP) ## the slow tests: Ray, kill -9, every catalogue edit trained
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 lint: $(STAMP) ## ruff and strict types
 	$(BIN)/ruff check .
