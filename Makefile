@@ -4,14 +4,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 $(STAMP): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "evo needs Python 3.11 or later, found $$($(PYTHON) --version); set PYTHON=" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
+	$(PIP) torch
+	$(PIP) --editable .
+	touch $@
+
+$(DEV): $(STAMP)
+	$(PIP) --group dev
 	touch $@
 
 .PHONY: help run test test-slow lint bench clean
@@ -22,18 +28,18 @@ help: ## what can be made
 run: $(STAMP) ## a real search on the embedded default: no key, no download beyond packages
 	$(BIN)/evo run --config demo
 
-test: $(STAMP) ## the tests (under 5 minutes)
+test: $(DEV) ## the tests (under 5 minutes)
 	$(BIN)/python -m pytest
 
-test-slow: $(STAMP) ## the slow tests: Ray, kill -9, every catalogue edit trained
+test-slow: $(DEV) ## the slow tests: Ray, kill -9, every catalogue edit trained
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
-lint: $(STAMP) ## ruff and strict types
+lint: $(DEV) ## ruff and strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP) ## the figures of the README
+bench: $(DEV) ## the figures of the README
 	$(BIN)/python -m benchmarks
 
 clean: ## remove the environment; runs in population/ stay

@@ -57,6 +57,7 @@ def test_the_parts_of_the_plays_are_different_and_hashed(plays):
     assert hashes == corpus.load("plays").sha256()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["heldout", "test"])
 def test_hardly_a_passage_of_a_hidden_play_stands_in_another_part(plays, part):
     assert 0.0 < plays.overlap(part) < 0.01

@@ -12,18 +12,26 @@ from evo.status import Status
 from evo.trainer.sandbox import Sandbox, clear_leftovers, crash
 
 
-def test_only_regular_files_of_the_scratch_folder_are_read_and_no_further_than_asked(tiny, device, tmp_path):
+@pytest.fixture
+def unlaunched(tmp_path):
+    """A sandbox with a scratch folder and no process."""
+    sandbox = Sandbox.__new__(Sandbox)
+    sandbox.scratch = tmp_path / "scratch"
+    (sandbox.scratch / "out").mkdir(parents=True)
+    return sandbox
+
+
+def test_only_regular_files_of_the_scratch_folder_are_read_and_no_further_than_asked(unlaunched, tmp_path):
     (tmp_path / "ours").write_text("secret")
-    with Sandbox(device, tiny.spec.limits, {"given": "text", "bytes": b"\0\1"}) as sandbox:
-        os.symlink(tmp_path / "ours", sandbox.scratch / "out" / "link")
-        os.mkfifo(sandbox.scratch / "out" / "pipe")
-        assert sandbox.read("given", 100) == b"text"
-        assert sandbox.read("bytes", 100) == b"\0\1"
-        assert sandbox.read("given", 2) == b"te"
-        for name in ("out/link", "out/pipe", "out/none"):
-            assert sandbox.read(name, 100) == b""
-        scratch = sandbox.scratch
-    assert not scratch.exists()
+    os.symlink(tmp_path / "ours", unlaunched.scratch / "out" / "link")
+    os.mkfifo(unlaunched.scratch / "out" / "pipe")
+    unlaunched.write("given", "text")
+    unlaunched.write("bytes", b"\0\1")
+    assert unlaunched.read("given", 100) == b"text"
+    assert unlaunched.read("bytes", 100) == b"\0\1"
+    assert unlaunched.read("given", 2) == b"te"
+    for name in ("out/link", "out/pipe", "out/none"):
+        assert unlaunched.read(name, 100) == b""
 
 
 def test_a_sandbox_that_cannot_be_filled_leaves_no_folder(tiny, device, tmp_path, monkeypatch):

@@ -164,6 +164,7 @@ def test_constructor_arguments_of_every_plain_kind_are_rebuilt(judge):
     assert (judgement.status, judgement.reason) == (Status.OK, "")
 
 
+@pytest.mark.slow
 def test_a_fresh_interpreter_gives_the_same_losses_as_a_fork(judge, honest, saving, monkeypatch):
     monkeypatch.setattr(Device, "start", property(lambda self: "exec"))
     judgement = judge(end=saving)
