@@ -29,7 +29,7 @@ run: $(STAMP) ## a real search on the embedded default: no key, no download beyo
 	$(BIN)/evo run --config demo
 
 test: $(DEV) ## the tests (under 5 minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(DEV) ## the slow tests: Ray, kill -9, every catalogue edit trained
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile

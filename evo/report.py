@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from evo import persona
 from evo.config import Selection
 from evo.selection import BASELINE, Row, fitness, is_scored
 
@@ -49,6 +50,13 @@ def descent(rows: Sequence[Row], number: int) -> list[Row]:
     return line
 
 
+def persona_lines(who: persona.Persona) -> list[str]:
+    """What sets a persona apart: its breakthroughs, and what it is told to give weight to."""
+    told = [("breakthroughs", [item.label for s in who.sections if s.kind == "breakthroughs" for item in s.items])]
+    told.append(("emphasised", [item.label for s in who.sections for item in s.items if item.emphasis > 0]))
+    return [f"  {name}: {', '.join(labels)}" for name, labels in told if labels]
+
+
 def failures_text(failures: Mapping[str, int]) -> str:
     """`3 failed (2 crashed, 1 timeout)`."""
     if not failures:
@@ -69,7 +77,8 @@ def ending(name: str, rows: Sequence[Row], selection: Selection, folder: str, pr
     if now.gain <= 0:
         lines += ["No candidate's loss is lower than the baseline's.", ""]
     number = now.leader["id"]
-    lines += [f"The leader's persona: {now.leader['mind']}", "Its changes, from the baseline on:"]
+    lines += [f"The leader's persona: {now.leader['mind']}", *persona_lines(persona.from_json(now.leader["persona"]))]
+    lines.append("Its changes, from the baseline on:")
     for row in descent(rows, number):
         lines.append(f"  {row['id']:>5}  {row['mind']}: {row['summary'] or '(no words)'}")
     return [
