@@ -33,7 +33,7 @@ class Selection(_Table):
     """loss: the lowest loss within `max_cost`; nsga2: the pair (loss, cost); score: tournament on loss + weight × minutes."""
     max_cost: float = Field(1.25, ge=1.0)
     """Times the baseline's cost; `inf` takes the clock out of the search."""
-    weight: float = Field(0.01, ge=0.0)
+    weight: float = Field(0.01, ge=0.0, allow_inf_nan=False)
     """Of a minute, in nats, for `score`."""
     tournament: int = Field(3, ge=1)
     """Candidates drawn for one parent; the best of them is it."""
@@ -164,14 +164,14 @@ def load(path: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str]
     values: dict[str, Any] = {}
     if path is not None:
         values = _read_toml(path)
-        _validated(values, str(path))
+        validated(values, str(path))
     environment = dict(_environment(os.environ if environ is None else environ))
     for source, changes in (("the environment", environment), ("the command line", dict(flags))):
         for key, value in changes.items():
             _put(values, key, value)
         if changes:
-            _validated(values, source)
-    return _validated(values, "the configuration")
+            validated(values, source)
+    return validated(values, "the configuration")
 
 
 def freeze(config: Config) -> str:
@@ -181,7 +181,7 @@ def freeze(config: Config) -> str:
 
 def thaw(path: Path) -> Config:
     """The frozen configuration of a run."""
-    return _validated(_read_toml(path), str(path))
+    return validated(_read_toml(path), str(path))
 
 
 def _infinities(config: Config) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """`EVO_*` as dotted keys; names of the package's own that are no keys are left out."""
-    own = {"EVO_DEBUG"}
+    own = {"EVO_DEBUG", "EVO_CATALOGUE_TOKEN"}
     return [
         (name.removeprefix("EVO_").lower().replace("__", "."), value)
         for name, value in sorted(environ.items())
@@ -213,11 +213,19 @@ def _environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     *tables, last = key.split(".")
     for table in tables:
-        values = values.setdefault(table, {})
+        inner = values.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise EvoError(f"{key}: expected [{table}] to be a table, found {table} = {inner!r}", kind="config")
+        values = inner
     values[last] = value
 
 
-def _validated(values: dict[str, Any], source: str) -> Config:
+def validated(values: dict[str, Any], source: str) -> Config:
+    """The configuration of nested values that came from `source`.
+
+    Raises:
+        EvoError: an unknown key, with a suggestion, or a value that does not fit.
+    """
     try:
         return Config.model_validate(values)
     except ValidationError as error:

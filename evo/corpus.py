@@ -74,6 +74,8 @@ class Corpus:
         return float(np.isin(windows, known).mean())
 
 
+LEAST_BYTES = 2_000
+"""Of each part of a user's own text."""
 WARN_OVERLAP = 0.01
 """Of a part's passages, from which on a user is told that they stand elsewhere too."""
 
@@ -168,9 +170,13 @@ def _download_shakespeare() -> Path:
 def _folder(path: Path) -> Corpus:
     if not path.is_dir():
         raise EvoError(f"data folder {path} is not there", kind="data")
-    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(path)))
     documents = [Document(str(p.relative_to(path)), p.read_bytes()) for p in files]
     return Corpus("folder", split(documents), (path.resolve(),))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def split(documents: Sequence[Document]) -> dict[str, bytes]:
@@ -194,7 +200,15 @@ def split(documents: Sequence[Document]) -> dict[str, bytes]:
         while len(waiting) > later and sum(len(d.text) for d in chosen[part]) < share * total:
             chosen[part].append(waiting.pop())
     chosen["train"] = waiting
-    return {part: b"".join(d.text for d in sorted(chosen[part], key=lambda d: d.name)) for part in PARTS}
+    parts = {part: b"".join(d.text for d in sorted(chosen[part], key=lambda d: d.name)) for part in PARTS}
+    smallest = min(PARTS, key=lambda part: len(parts[part]))
+    if len(parts[smallest]) < LEAST_BYTES:
+        raise EvoError(
+            f"cut by file, {smallest} would have {len(parts[smallest])} bytes, and at least {LEAST_BYTES} are expected",
+            hint="use more files, or files of more equal sizes",
+            kind="data",
+        )
+    return parts
 
 
 def _cut_in_order(pieces: Sequence[bytes], shares: dict[str, float]) -> dict[str, bytes]:

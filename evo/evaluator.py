@@ -123,11 +123,20 @@ def load(folder: Path) -> Evaluator:
     missing += [f"settings.{name}" for name in ("batch_size", "block_size") if name not in spec.settings]
     if missing:
         raise EvoError(f"{folder} lacks {', '.join(missing)}", kind="evaluator")
-    baseline = {name: (folder / name).read_text(encoding="utf-8") for name in spec.files}
+    try:
+        baseline = {name: (folder / name).read_text(encoding="utf-8") for name in spec.files}
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvoError(f"cannot read the baseline of {folder}: {error}", kind="evaluator") from None
     evaluator = Evaluator(spec=spec, folder=folder.resolve(), baseline=baseline)
     failure = static.check(baseline, evaluator)
     if failure:
         raise EvoError(f"the baseline of {folder} fails its own checks: {failure.reason}", kind="evaluator")
+    for name in ("batch_size", "block_size"):
+        size = spec.settings[name]
+        if type(size) is not int or size < 1:
+            raise EvoError(
+                f"{path}: settings.{name}: expected a whole number above 0, found {size!r}", kind="evaluator"
+            )
     return evaluator
 
 
@@ -139,7 +148,7 @@ def files_hash(files: dict[str, str]) -> str:
 def code_hash(files: dict[str, str]) -> str:
     """The same for code that differs in comments, docstrings, blank lines and layout alone: a hash of the syntax trees.
 
-    Code nested too deep to be walked is hashed as it is.
+    Code that cannot be written out (nested too deep, numbers too long) is hashed as it is.
     """
     from evo.verify import static
 
@@ -147,7 +156,7 @@ def code_hash(files: dict[str, str]) -> str:
         return _digest(
             [[name, ast.dump(_without_docstrings(static.parse(text)))] for name, text in sorted(files.items())]
         )
-    except RecursionError:
+    except (RecursionError, ValueError, MemoryError):
         return files_hash(files)
 
 

@@ -32,9 +32,10 @@ def locate(kind: str, name: str, suffix: str = "") -> Path:
     Raises:
         EvoError: nothing of that name, with the names there are.
     """
-    tried = [Path(name), Path.cwd() / kind / f"{name}{suffix}", builtin() / kind / f"{name}{suffix}"]
+    given = [Path(name)] if "/" in name or not suffix or name.endswith(suffix) else []
+    tried = [*given, Path.cwd() / kind / f"{name}{suffix}", builtin() / kind / f"{name}{suffix}"]
     for path in tried:
-        if path.exists() and (path.is_dir() or suffix):
+        if path.is_file() if suffix else path.is_dir():
             return path.resolve()
     known = sorted({p.name.removesuffix(suffix) for p in [*_children(Path.cwd() / kind), *_children(builtin() / kind)]})
     raise EvoError(

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment():
     """No EVO_* or OPENAI_* of the developer's reaches a test."""
-    for name in [n for n in os.environ if n.startswith(("EVO_", "OPENAI_")) and not n.startswith("EVO_TEST_")]:
+    for name in [n for n in os.environ if n.startswith(("EVO_", "OPENAI_"))]:
         del os.environ[name]
 
 

@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evo import draws
@@ -12,6 +12,7 @@ NUMBERS = st.integers(0, 10_000)
 PURPOSES = st.text(max_size=12)
 
 
+@settings(deadline=None)
 @given(SEEDS, NUMBERS, PURPOSES)
 def test_a_draw_is_determined_and_in_range(seed, number, purpose):
     found = draws.derived(seed, number, purpose)
@@ -34,6 +35,7 @@ def test_numbers_do_not_run_into_each_other():
     assert draws.derived(1, 1, "1/x") != draws.derived(1, 11, "/x")
 
 
+@settings(deadline=None)
 @given(SEEDS, NUMBERS)
 def test_a_generator_draws_the_same_each_time_and_leaves_the_global_one_alone(seed, number):
     before = random.getstate()
@@ -43,6 +45,7 @@ def test_a_generator_draws_the_same_each_time_and_leaves_the_global_one_alone(se
     assert random.getstate() == before
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 100))
 def test_a_replicate_has_two_seeds_of_its_own(seed, replicate):
     found = draws.replicate_seeds(seed, replicate)

@@ -99,8 +99,8 @@ def _go(path: Path, changes: dict[str, Any]) -> None:
     from evo.cli.screen import Screen
     from evo.driver import folder as folders
     from evo.driver import session
+    from evo.driver.loop import is_finished
     from evo.lineage import lock
-    from evo.lineage.runs import summary
     from evo.lineage.store import Lineage
 
     with lock.writer(path):
@@ -110,7 +110,7 @@ def _go(path: Path, changes: dict[str, Any]) -> None:
             f"{run.config.generations} generations of {run.config.population}, asked of {_who(run)}"
         )
         try:
-            if summary(path).done < run.candidates:
+            if not is_finished(run):
                 with Screen(run.config, run.candidates) as screen:
                     session.carry_on(run, screen)
         except (session.Interrupted, KeyboardInterrupt):

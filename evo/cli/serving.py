@@ -20,7 +20,13 @@ def catalogue() -> None:
 def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
     token: Annotated[str | None, typer.Option(envvar="EVO_CATALOGUE_TOKEN", help="Default: a random one.")] = None,
-    faults: Annotated[str, typer.Option(help="How it answers badly: truncated=0.1,429=0.05, … (see the README).")] = "",
+    faults: Annotated[
+        str,
+        typer.Option(
+            help="How it answers badly: truncated=0.1,429=0.05 and so on; truncated, prose, syntax, protected, empty, "
+            "429, 500, reset, slow."
+        ),
+    ] = "",
 ) -> None:
     """Serve the catalogue on 127.0.0.1, OpenAI-compatible, until it is interrupted."""
     from evo.catalogue import CatalogueServer

@@ -24,6 +24,7 @@ from evo.config import Config
 from evo.errors import EvoError
 from evo.evaluator import Evaluator
 from evo.lineage import store
+from evo.trainer import device as devices
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,15 @@ def create(
         raise store.disk_error(error, path) from None
     try:
         store.write_text(aside / "config.toml", configuration.freeze(config))
-        about = {"evo": evo.__version__, "data_sha256": data_sha256, "past_sha256": past_sha256(config)}
-        store.write_text(aside / "run.json", json.dumps(about, indent=2) + "\n")
         for file in ("evaluator.toml", *evaluator.spec.files):
             store.write_text(aside / "evaluator" / file, (evaluator.folder / file).read_text(encoding="utf-8"))
         for seed in seeds:
             store.write_text(aside / "seeds" / f"{seed.slug}.txt", persona.render(seed.persona))
+        about = {"evo": evo.__version__, "data_sha256": data_sha256, "past_sha256": past_sha256(config, aside)}
+        store.write_text(aside / "run.json", json.dumps(about, indent=2) + "\n")
         store.Lineage(aside)
+        for folder in (aside / "lineage", aside):
+            store.sync_folder(folder)
         os.replace(aside, path)
         store.sync_folder(population)
     except BaseException as error:
@@ -100,9 +103,9 @@ def open_run(path: Path) -> RunFolder:
         raise EvoError(f"no run in {path}", hint="`evo runs` lists them", kind="run")
     about = json.loads((path / "run.json").read_text(encoding="utf-8"))
     config = configuration.thaw(path / "config.toml")
-    if past_sha256(config) != about["past_sha256"]:
+    if past_sha256(config, path) != about["past_sha256"]:
         raise EvoError(
-            f"{path / 'config.toml'} was changed after the run began; its past would be another",
+            f"config.toml, evaluator/ or seeds/ of {path} was changed after the run began; its past would be another",
             hint="undo the change, or start another run: evo run",
             kind="run",
         )
@@ -130,14 +133,19 @@ def extend(folder: RunFolder, changes: dict[str, Any]) -> RunFolder:
         *tables, last = key.split(".")
         table = values[tables[0]] if tables else values
         table[last] = value
-    config = Config.model_validate(values)
+    config = configuration.validated(values, "the command line")
+    devices.find(config.workers.device, config.workers.slots, config.workers.threads)
     store.write_text(folder.path / "config.toml", configuration.freeze(config))
     return RunFolder(folder.path, config, folder.evaluator, folder.seeds, folder.data_sha256)
 
 
-def past_sha256(config: Config) -> str:
-    """A hash of all of the configuration that the past of a search depends on: not how long it is, nor who trains."""
+def past_sha256(config: Config, folder: Path) -> str:
+    """A hash of all that the past of a search depends on: the frozen evaluator and seeds, and the configuration but for
+    how long the search is and who trains.
+    """
+    files = sorted(p for part in ("evaluator", "seeds") for p in (folder / part).iterdir() if p.is_file())
     values = config.model_dump(mode="json", exclude={"generations", "workers"})
+    values["files"] = [[f"{p.parent.name}/{p.name}", hashlib.sha256(p.read_bytes()).hexdigest()] for p in files]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -23,6 +23,8 @@ from evo.selection import BASELINE, cost
 from evo.status import Status
 from evo.verify import static
 
+EPOCH = datetime.datetime(1970, 1, 1)
+
 
 class Watcher(Protocol):
     """Who is told how the loop goes on: a screen, a log, a test."""
@@ -61,7 +63,9 @@ class Driver:
             EvoError: the endpoint is out, the disk is full, or the baseline does not train.
         """
         self.lineage.clear_unfinished()
-        for row in self.lineage.read("trainings"):
+        for row in sorted(
+            self.lineage.read("trainings"), key=lambda row: (row["started_at"] or EPOCH, row["replicate"])
+        ):
             self._note_baseline(row)
         for row in self.lineage.read("candidates"):
             self.search.tell(row)
@@ -261,6 +265,13 @@ class Driver:
         if plan.persona is not None:
             row["mind"], row["persona"] = plan.persona.name, persona.to_json(plan.persona)
         return row
+
+
+def is_finished(folder: RunFolder) -> bool:
+    """Whether every candidate's row and every training of the baseline is durable."""
+    lineage, search = Lineage(folder.path), Search(folder.config, folder.seeds)
+    candidates = all(lineage.has("candidates", number) for number in range(search.last + 1))
+    return candidates and all(lineage.has("trainings", BASELINE, k) for k in search.calibrations().values())
 
 
 def _worker(training: Row) -> tuple[str, str]:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from evo import corpus, persona, workspace
 from evo import evaluator as evaluators
-from evo.catalogue import CatalogueServer
+from evo.catalogue import CatalogueServer, faults
 from evo.config import Config, Data
 from evo.driver import folder as folders
 from evo.driver.folder import RunFolder
 from evo.driver.loop import Driver, Watcher
 from evo.errors import EvoError
 from evo.proposer.client import Endpoint, Proposer, endpoint
+from evo.trainer import device as devices
 from evo.trainer.isolation import require
 
 
@@ -48,6 +49,8 @@ def prepare(config: Config, name: str | None, population: Path) -> Prepared:
     seeds = chosen_seeds(config)
     text = evaluator.load_data()
     text.tokens("val", own.tokens)
+    devices.find(config.workers.device, config.workers.slots, config.workers.threads)
+    faults.parse(config.model.faults)
     check_endpoint(config)
     resolved = config.model_copy(
         update={
@@ -105,7 +108,6 @@ def carry_on(run: RunFolder, watcher: Watcher) -> None:
         Interrupted: a signal did.
     """
     from evo.driver import workers
-    from evo.trainer import device as devices
 
     check_endpoint(run.config)
     settings = run.config.workers
@@ -114,7 +116,8 @@ def carry_on(run: RunFolder, watcher: Watcher) -> None:
     if found != run.data_sha256:
         changed = ", ".join(part for part in found if found[part] != run.data_sha256.get(part))
         raise EvoError(f"the data changed since the run began: {changed}", kind="data")
-    with _endpoint(run.config) as where, workers.ray_started(settings, device) as ray:
+    key = run.config.model.key_variable
+    with _endpoint(run.config) as where, workers.ray_started(settings, device, key) as ray:
         asyncio.run(_drive(run, watcher, ray, where, device))
 
 

@@ -46,9 +46,14 @@ class Asker(Protocol):
 
 
 @contextmanager
-def without_secrets() -> Iterator[None]:
-    """Take every variable that looks like a credential out of our environment, which Ray's processes inherit."""
-    taken = {name: os.environ.pop(name) for name in list(os.environ) if _SECRET.search(name)}
+def without_secrets(key_variable: str = "") -> Iterator[None]:
+    """Take the key's variable, and every one that looks like a credential, out of our environment, which Ray's processes
+    inherit. Ray's own stay, so that a cluster that wants a token can be joined.
+    """
+    names = [
+        name for name in os.environ if name == key_variable or (_SECRET.search(name) and not name.startswith("RAY_"))
+    ]
+    taken = {name: os.environ.pop(name) for name in names}
     try:
         yield
     finally:
@@ -56,7 +61,7 @@ def without_secrets() -> Iterator[None]:
 
 
 @contextmanager
-def ray_started(settings: Workers, device: Device) -> Iterator[Any]:
+def ray_started(settings: Workers, device: Device, key_variable: str = "") -> Iterator[Any]:
     """Ray, on this machine or joined at `settings.address`, for as long as the block runs.
 
     Raises:
@@ -64,7 +69,7 @@ def ray_started(settings: Workers, device: Device) -> Iterator[Any]:
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    with without_secrets():
+    with without_secrets(key_variable):
         import ray
 
         own: dict[str, Any] = {
@@ -156,7 +161,11 @@ class RemoteProposer:
     async def ask(self, messages: Sequence[Mapping[str, str]], seed: int) -> dict[str, Any]:
         """One answer, with at most `concurrency` requests in flight."""
         async with self._gate:
-            answered: dict[str, Any] = await _ref(self._actor.ask.remote(list(messages), seed))
+            try:
+                answered: dict[str, Any] = await _ref(self._actor.ask.remote(list(messages), seed))
+            except self._ray.exceptions.RayError as error:
+                last = str(error).strip().splitlines()[-1]
+                raise EvoError(f"the proposer was lost: {last}", hint="`evo resume` goes on", kind="endpoint") from None
             return answered
 
 

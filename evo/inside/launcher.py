@@ -1,6 +1,6 @@
 """First process of a sandbox: imports torch, then starts one job at a time and says how it ended.
 
-Run as `python -I launcher.py START THREADS` with four inherited file descriptors, numbers in EVO_FDS: commands in, status
+Run as `python launcher.py START THREADS` with four inherited file descriptors, numbers in EVO_FDS: commands in, status
 out, requests in, replies out (the last two belong to the model server). Commands and status are JSON lines:
 
     {"job": "train", "scratch": DIR, "limits": {...}}   →  {"begin": pid, "cpu_seconds": s} … {"exit": code, "signal": n}
@@ -56,6 +56,9 @@ def run_job(job: str, scratch: str, limits: dict[str, int], fds: list[int]) -> N
     commands, status, requests, replies = fds
     code = 1
     try:
+        import serve_job  # type: ignore[import-not-found]  # both lie beside this file, and are read before the candidate's
+        import train_job  # type: ignore[import-not-found]
+
         os.chdir(scratch)
         set_limits(limits)
         sys.path.insert(0, scratch)
@@ -63,20 +66,17 @@ def run_job(job: str, scratch: str, limits: dict[str, int], fds: list[int]) -> N
         os.close(commands)
         os.close(status)
         if job == "train":
-            import train_job  # type: ignore[import-not-found]  # it lies beside this file
-
             os.close(requests)
             os.close(replies)
             code = train_job.main()
         else:
-            import serve_job  # type: ignore[import-not-found]
-
             code = serve_job.main(requests, replies)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
         import traceback
 
+        sys.stdout.flush()
         traceback.print_exc()
     finally:
         try:
@@ -97,7 +97,7 @@ def start(method: str, command: dict[str, Any], fds: list[int]) -> int:
         return pid
     import subprocess
 
-    arguments = [sys.executable, "-I", "-B", __file__, "job", sys.argv[2], json.dumps(command)]
+    arguments = [sys.executable, "-s", "-P", "-B", "-u", __file__, "job", sys.argv[2], json.dumps(command)]
     child = subprocess.Popen(arguments, pass_fds=fds, start_new_session=True)
     child.returncode = 0  # reaped below, not by subprocess
     return child.pid

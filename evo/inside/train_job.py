@@ -37,7 +37,7 @@ def plain(value: Any) -> dict[str, Any]:
         return {"dict": {key: plain(item) for key, item in value.items()}}
     if dataclasses.is_dataclass(value):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    elif hasattr(value, "__dict__") and not isinstance(value, torch.nn.Module):
+    elif hasattr(value, "__dict__") and not callable(value) and not isinstance(value, torch.Tensor):
         fields = dict(vars(value))
     else:
         raise Unfit("not_rebuildable", f"an argument of GPT() is a {type(value).__name__}, not a plain value")

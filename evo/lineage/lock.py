@@ -24,10 +24,14 @@ def writer(folder: Path) -> Iterator[None]:
         EvoError: another process holds it, and which.
     """
     note = folder / ".holder.json"
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / ".lock", timeout=2)  # a reader that asks `is_held` holds it for a moment
     try:
         lock.acquire()
-    except Timeout:
+    except OSError as error:
+        if not isinstance(error, Timeout):
+            raise EvoError(
+                f"cannot write in {folder}: {error.strerror}", hint="make room, then resume", kind="disk"
+            ) from None
         raise EvoError(f"run {folder.name} is held by {_holder(note)}", hint="wait for it, or stop it first") from None
     try:
         note.write_text(

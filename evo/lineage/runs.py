@@ -1,5 +1,6 @@
 """Which runs a population holds, and how far each is, from the names of their files alone. It reads no Parquet."""
 
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,10 @@ def summary(path: Path) -> RunSummary:
         raise EvoError(f"the frozen configuration of {path} cannot be read: {error}", kind="run") from None
     total = 1 + len(list((path / "seeds").glob("*.txt"))) + generations * population
     done = len(list((path / "lineage" / "candidates").glob("[0-9]*.parquet")))
-    state = "finished" if done >= total else "running" if lock.is_held(path) else "stopped"
+    every = int(config.get("baseline_every", population))
+    baselines = len(list((path / "lineage" / "trainings").glob("000000-*.parquet")))
+    whole = done >= total and baselines >= 1 + math.ceil(generations * population / every)
+    state = "finished" if whole else "running" if lock.is_held(path) else "stopped"
     return RunSummary(path.name, state, done, total, generations, evaluator, model)
 
 

@@ -64,13 +64,13 @@ class Lineage:
         publish(path, data)
 
     def read(self, table: str) -> list[Row]:
-        """Every row of `table`, in the order of its files' names.
+        """Every row of `table`, by number and then by replicate or attempt.
 
         Raises:
             EvoError: a file is damaged, or of a newer schema, with its name.
         """
         rows: list[Row] = []
-        for path in sorted((self._root / table).glob("[0-9]*.parquet")):
+        for path in sorted((self._root / table).glob("[0-9]*.parquet"), key=_key):
             rows += read_file(path, table)
         return rows
 
@@ -85,6 +85,10 @@ class Lineage:
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
+
+
+def _key(path: Path) -> list[int]:
+    return [int(part) for part in path.stem.split("-")]
 
 
 def publish(path: Path, table: pa.Table) -> None:

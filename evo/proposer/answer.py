@@ -71,7 +71,7 @@ def read_blocks(text: str) -> tuple[list[Block], str]:
         start, end = token.map
         prose += lines[after:start]
         above = next((line for line in reversed(lines[after:start]) if line.strip()), "")
-        last = lines[end - 1].strip(" >") if end <= len(lines) else ""
+        last = lines[end - 1].strip(" \t>") if end <= len(lines) else ""
         closed = end - start >= 2 and set(last) == {token.markup[0]} and len(last) >= len(token.markup)
         blocks.append(Block(token.info.strip(), token.content, above, bool(closed)))
         after = end
@@ -87,7 +87,9 @@ def name_block(block: Block, names: Sequence[str]) -> tuple[str | None, str]:
     for name in names:
         if bare.rsplit("/", 1)[-1] == name:
             return name, rest
-    for place in (block.info, block.above):
+    language = (block.info.split() or [""])[0].lower()
+    above = block.above if language in ("", "python", "python3", "py") else ""
+    for place in (block.info, above):
         mentioned = [name for name in names if re.search(rf"(?<![\w.-]){re.escape(name)}(?!\w)", place)]
         if len(mentioned) == 1:
             return mentioned[0], block.body

@@ -4,6 +4,7 @@ The key is handed over in memory. It is never written, logged or put into an env
 """
 
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -60,13 +61,25 @@ def endpoint(settings: Model, environ: Mapping[str, str] | None = None) -> Endpo
     environ = os.environ if environ is None else environ
     base_url = settings.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
     key = environ.get(settings.key_variable, "")
-    if not key and urlsplit(base_url).hostname not in ("localhost", "127.0.0.1", "::1"):
+    if not key and not _is_here(base_url):
         raise EvoError(
             f"no key for {base_url}: the environment variable {settings.key_variable} is not set",
             hint=f"export {settings.key_variable}=…, or leave out --model for the built-in catalogue",
             kind="endpoint",
         )
     return Endpoint(base_url, key or "none")
+
+
+def _is_here(base_url: str) -> bool:
+    """Whether an endpoint is on this machine, where no proxy and no key is needed.
+
+    Raises:
+        EvoError: it is not a URL.
+    """
+    try:
+        return urlsplit(base_url).hostname in ("localhost", "127.0.0.1", "::1")
+    except ValueError:
+        raise EvoError(f"expected a URL as base_url, found {base_url!r}", kind="endpoint") from None
 
 
 class Proposer:
@@ -86,8 +99,14 @@ class Proposer:
             api_key=endpoint.key,
             timeout=settings.timeout_seconds,
             max_retries=settings.retries,
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=not _is_here(endpoint.base_url)),
         )
-        self._options: dict[str, Any] = {"max_tokens": settings.max_tokens, "temperature": settings.temperature}
+        self._key = endpoint.key
+        self._options: dict[str, Any] = {
+            "seed": 0,
+            "max_tokens": settings.max_tokens,
+            "temperature": settings.temperature,
+        }
 
     async def preflight(self) -> str:
         """Ask for the list of models, once and briefly; return "" or what is wrong with the endpoint.
@@ -104,6 +123,8 @@ class Proposer:
             return f"{self._url} cannot be reached"
         except openai.OpenAIError:
             return ""
+        except (AttributeError, TypeError, ValueError):  # what is no JSON ends as one of these in the SDK
+            return f"{self._url} does not answer as an OpenAI-compatible endpoint; is its path right (often /v1)?"
         return ""
 
     async def ask(self, messages: Sequence[Mapping[str, str]], seed: int) -> Reply:
@@ -115,31 +136,43 @@ class Proposer:
             completion = await self._create(messages, seed)
             reply = _reply(completion, time.perf_counter() - began)
         except (openai.BadRequestError, openai.UnprocessableEntityError, openai.ConflictError) as error:
-            reply = Reply(Status.NO_ANSWER, f"the endpoint refused the request: {_short(error)}")
+            reply = Reply(Status.NO_ANSWER, f"the endpoint refused the request: {self._short(error)}")
+        except openai.APIStatusError as error:
+            outage = "" if error.status_code == 413 else f"{self._url}: {self._short(error)}"
+            reply = Reply(Status.NO_ANSWER, self._short(error), outage=outage)
         except openai.OpenAIError as error:
-            reply = Reply(Status.NO_ANSWER, _short(error), outage=f"{self._url}: {_short(error)}")
+            reply = Reply(Status.NO_ANSWER, self._short(error), outage=f"{self._url}: {self._short(error)}")
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            reply = Reply(Status.NO_ANSWER, f"the endpoint's answer cannot be read: {type(error).__name__}")
         return reply
 
     async def _create(self, messages: Sequence[Mapping[str, str]], seed: int) -> Any:
         """The request; a parameter that the endpoint says it does not know is left out, or renamed, from then on."""
         import openai
 
-        self._options.setdefault("seed", seed)
         while True:
-            options = self._options | ({"seed": seed} if self._options.get("seed") is not None else {})
+            sent = {name: value for name, value in self._options.items() if value is not None}
+            if "seed" in sent:
+                sent["seed"] = seed
             try:
                 return await self._client.chat.completions.create(
                     model=self._settings.name,
                     messages=list(messages),  # type: ignore[arg-type]
-                    **{name: value for name, value in options.items() if value is not None},
+                    **sent,
                 )
-            except openai.BadRequestError as error:
-                refused = _refused_parameter(error, self._options)
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                refused = _refused_parameter(error, sent)
                 if refused is None:
                     raise
-                if refused == "max_tokens":
+                if refused == "max_tokens" and self._options["max_tokens"] is not None:
                     self._options["max_completion_tokens"] = self._options["max_tokens"]
                 self._options[refused] = None
+
+    def _short(self, error: Exception) -> str:
+        """An error in one line, without the key that an endpoint may have repeated."""
+        text = " ".join(str(error).split()).replace(self._key, "…")
+        text = _writable(text)
+        return (text if text.startswith("Error code") else f"{type(error).__name__}: {text}")[:200]
 
 
 def price(settings: Model, reply: Mapping[str, Any]) -> float | None:
@@ -152,27 +185,33 @@ def price(settings: Model, reply: Mapping[str, Any]) -> float | None:
 def _reply(completion: Any, latency: float) -> Reply:
     usage = completion.usage
     counted: dict[str, Any] = {
-        "model": str(completion.model or ""),
+        "model": _writable(completion.model),
         "latency_s": latency,
-        "input_tokens": usage.prompt_tokens if usage else None,
-        "output_tokens": usage.completion_tokens if usage else None,
+        "input_tokens": _count(usage.prompt_tokens) if usage else None,
+        "output_tokens": _count(usage.completion_tokens) if usage else None,
     }
     choice = completion.choices[0] if completion.choices else None
-    text = (choice.message.content or "") if choice else ""
+    text = _writable(choice.message.content) if choice else ""
     if choice is None or not text.strip():
         return Reply(Status.NO_ANSWER, "the answer is empty", **counted)
-    return Reply(Status.OK, text=text, finish_reason=choice.finish_reason or "", **counted)
+    return Reply(Status.OK, text=text, finish_reason=_writable(choice.finish_reason), **counted)
 
 
-def _refused_parameter(error: Exception, options: Mapping[str, Any]) -> str | None:
-    """A parameter of ours that a 400 names as unsupported."""
-    words = str(error).lower()
-    if not any(word in words for word in ("unsupported", "not supported", "unknown", "unrecognized", "not permitted")):
+def _writable(text: str | None) -> str:
+    """Text that can be stored: half of a surrogate pair can be written nowhere."""
+    if not isinstance(text or "", str):
+        raise TypeError(f"expected text, found {type(text).__name__}")
+    return (text or "").encode("utf-8", errors="replace").decode()
+
+
+def _count(tokens: object) -> int | None:
+    return tokens if isinstance(tokens, int) and 0 <= tokens < 2**62 else None
+
+
+def _refused_parameter(error: Exception, sent: Mapping[str, Any]) -> str | None:
+    """A parameter of ours that a 400 or a 422 names as unsupported."""
+    words = f"{error} {getattr(error, 'body', '')}".lower()
+    refusals = ("unsupported", "not supported", "unknown", "unrecognized", "not permitted", "not allowed", "extra")
+    if not any(word in words for word in refusals):
         return None
-    sent = (name for name, value in options.items() if value is not None)
-    return next((name for name in sent if f"'{name}'" in words or f'"{name}"' in words), None)
-
-
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return (text if text.startswith("Error code") else f"{type(error).__name__}: {text}")[:200]
+    return next((name for name in sent if re.search(rf"\b{name}\b", words)), None)

@@ -3,7 +3,9 @@
 Level *process* stops: a candidate's files, environment and output from mixing with ours (own scratch folder, clean
 environment with no credential, own session), endless loops (CPU and wall limit), memory, open files, printed and
 written bytes, many processes, and what it leaves running (descendants are killed, also those that left their session).
-It does not stop: reading what the user can read, the network, signals to the user's other processes. Code from a
+It does not stop: reading what the user can read, the network, signals to the user's other processes, a process that was
+started with an empty environment by code that then killed the sandbox's first process, writing outside the scratch
+folder. Code from a
 language model is therefore trained at this level only where the user asks for it by name.
 """
 
@@ -54,7 +56,7 @@ def launch(
         "PYTHONHASHSEED": "0",
     }
     return subprocess.Popen(
-        [sys.executable, "-s", "-P", "-B", *script],
+        [sys.executable, "-s", "-P", "-B", "-u", *script],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

@@ -14,6 +14,7 @@ import shutil
 import signal
 import stat
 import struct
+import subprocess
 import tempfile
 import threading
 import time
@@ -54,12 +55,16 @@ def clear_leftovers() -> int:
     return len(left)
 
 
+NAMED_INSIDE = ("contract", "not_finite", "not_rebuildable", "bad_shape")
+"""What a job may say of itself; every other status is ours to give."""
+
+
 class SandboxFailure(Exception):
     """A job that did not end well: its status and one-line reason."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
-        self.status, self.reason = status, reason
+        self.status, self.reason = status, one_line(reason)
 
 
 @dataclass
@@ -102,7 +107,10 @@ class Sandbox:
         self.device, self.limits = device, limits
         self.name = uuid.uuid4().hex
         self.scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
-        self._buffer = b""
+        self._buffer, self._looked = b"", 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
+        self._fds: list[int] = []
         self._output = _Output(limits.output_mb * 1_000_000)
         try:
             for folder in ("data", "out", "tmp"):
@@ -111,7 +119,7 @@ class Sandbox:
                 self.write(name, content)
             self._launch()
         except BaseException:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            self.close()
             raise
 
     def __enter__(self) -> Self:
@@ -126,8 +134,14 @@ class Sandbox:
         return self._meter.usage
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Put a file into the scratch folder."""
-        (self.scratch / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        """Put a file into the scratch folder, in place of whatever a candidate may have left under that name."""
+        path = self.scratch / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(fd, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
 
     @staticmethod
     def inside() -> Path:
@@ -140,8 +154,13 @@ class Sandbox:
             fd = os.open(self.scratch / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return b""
-        with open(fd, "rb") as file:
-            return file.read(limit) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return b""
+            with open(fd, "rb", closefd=False) as file:
+                return file.read(limit)
+        finally:
+            os.close(fd)
 
     def output_tail(self) -> str:
         """The last 16 kB that it printed."""
@@ -179,15 +198,22 @@ class Sandbox:
 
     def close(self) -> None:
         """Kill everything that was started here and remove the scratch folder."""
-        kill_descendants(self._process.pid)
-        self._process.kill()
-        self._process.wait()
-        kill_marked(self.name)
+        if self._process is not None:
+            kill_descendants(self._pid)
+            self._process.kill()
+            self._process.wait()
+            kill_marked(self.name)
         for fd in self._fds:
             with contextlib.suppress(OSError):
                 os.close(fd)
-        self._reader.join(timeout=2.0)
+        if self._reader is not None:
+            self._reader.join(timeout=2.0)
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    @property
+    def _pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def _launch(self) -> None:
         pairs = [os.pipe() for _ in range(5)]  # commands, status, requests, replies, output
@@ -207,7 +233,7 @@ class Sandbox:
             os.close(fd)
         self._reader = threading.Thread(target=self._output.read, args=(pairs[4][0],), daemon=True)
         self._reader.start()
-        self._meter = Meter(self._process.pid, self.scratch, self.limits, count_cpu=self.device.ranks_by_cpu)
+        self._meter = Meter(self._pid, self.scratch, self.limits, count_cpu=self.device.ranks_by_cpu)
         self._await("ready", checked=False)
 
     def _begin(self, job: str) -> None:
@@ -228,8 +254,8 @@ class Sandbox:
         """A job has ended: take its clock, kill what it left running, and count the seconds of all of it."""
         usage = self.usage
         usage.wall_seconds = time.perf_counter() - self._meter.began
-        kill_descendants(self._process.pid)
-        usage.cpu_seconds = max(0.0, self._reap() - self._meter.cpu_before)
+        kill_descendants(self._pid)
+        usage.cpu_seconds = max(usage.cpu_seconds, self._reap() - self._meter.cpu_before)
         try:
             self._meter.check_disk()
         except LimitReached as limit:
@@ -268,15 +294,16 @@ class Sandbox:
                 self._buffer += piece
 
     def _look(self, checked: bool = True) -> None:
-        """Check the limits; a broken one kills everything below the launcher."""
-        if not checked:
+        """Check the limits, five times a second at most; a broken one kills everything below the launcher."""
+        if not checked or time.monotonic() - self._looked < _LOOK_SECONDS / 2:
             return
+        self._looked = time.monotonic()
         try:
             if self._output.total > self._output.limit:
                 raise LimitReached(Status.WROTE_TOO_MUCH, f"printed over {self.limits.output_mb} MB")
             self._meter.check()
         except LimitReached as limit:
-            kill_descendants(self._process.pid)
+            kill_descendants(self._pid)
             raise SandboxFailure(limit.status, limit.reason) from None
 
     def _send(self, data: bytes) -> None:
@@ -297,6 +324,7 @@ class Sandbox:
                     if not piece:
                         raise SandboxFailure(Status.KILLED, "the sandbox's first process was killed")
                     data += piece
+                self._look()
             else:
                 self._watch_server()
         return bytes(data)
@@ -327,15 +355,20 @@ def crash(tail: str) -> SandboxFailure:
     return SandboxFailure(Status.CRASHED, last)
 
 
+def one_line(text: str) -> str:
+    """Words of a candidate's as one printable line of at most 300 characters."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))[:300]
+
+
 def _last_line(tail: str) -> str:
-    lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    return "".join(c if c.isprintable() else "?" for c in lines[-1])[:300] if lines else "it ended without a word"
+    lines = [line for line in tail.splitlines() if line.strip()]
+    return one_line(lines[-1]) if lines else "it ended without a word"
 
 
 def _named(body: bytes, otherwise: Status) -> SandboxFailure:
     """A failure as the model server named it."""
     try:
         said = json.loads(body)
-        return SandboxFailure(Status(said["status"]), str(said["reason"])[:300])
-    except (ValueError, KeyError, TypeError):
+        return SandboxFailure(Status(NAMED_INSIDE[NAMED_INSIDE.index(said["status"])]), str(said["reason"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return SandboxFailure(otherwise, "the model server's answer cannot be read")

@@ -4,6 +4,7 @@ It is the same class in a Ray actor (`evo.trainer.actor`), in `evo check` and in
 a sandbox ends with the thread that started it.
 """
 
+import errno
 import json
 import math
 import platform
@@ -16,7 +17,7 @@ import numpy as np
 from evo.evaluator import Evaluator
 from evo.status import Status
 from evo.trainer.device import Device
-from evo.trainer.sandbox import Sandbox, SandboxFailure, clear_leftovers, crash
+from evo.trainer.sandbox import NAMED_INSIDE, Sandbox, SandboxFailure, clear_leftovers, crash, one_line
 from evo.verify import scorer
 
 _RESULT_BYTES = 1_000_000
@@ -94,13 +95,24 @@ class Trainer:
             "job.json": self._job_json(job),
         }
         try:
-            with Sandbox(self._device, self._evaluator.spec.limits, files) as sandbox:
-                try:
-                    self._train_and_score(sandbox, job, judgement)
-                finally:
-                    judgement.output_tail = sandbox.output_tail()
-        except SandboxFailure as failure:
-            judgement.status, judgement.reason = failure.status, failure.reason
+            opened = Sandbox(self._device, self._evaluator.spec.limits, files)
+        except SandboxFailure:  # a machine in trouble: once more, and then it is named
+            try:
+                opened = Sandbox(self._device, self._evaluator.spec.limits, files)
+            except SandboxFailure as failure:
+                judgement.status, judgement.reason = failure.status, failure.reason
+                return judgement
+        with opened as sandbox:
+            try:
+                self._train_and_score(sandbox, job, judgement)
+            except SandboxFailure as failure:
+                judgement.status, judgement.reason = failure.status, failure.reason
+            except Exception as error:  # whatever a candidate left behind, it must not end a search
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                judgement.status = Status.CRASHED
+                judgement.reason = one_line(f"what it left could not be judged: {type(error).__name__}: {error}")
+            judgement.output_tail = sandbox.output_tail()
         return judgement
 
     def _train_and_score(self, sandbox: Sandbox, job: Job, judgement: Judgement) -> None:
@@ -116,7 +128,8 @@ class Trainer:
         judgement.reported_elapsed_min = _number(result.get("reported_elapsed_min"))
         n_params = result.get("n_params")
         judgement.n_params = n_params if isinstance(n_params, int) and 0 <= n_params < 2**62 else None
-        sandbox.write("job.json", self._job_json(job, result.get("arguments")))
+        for name, text in {**job.files, "job.json": self._job_json(job, result.get("arguments"))}.items():
+            sandbox.write(name, text)  # as they were, whatever the training made of them
         score = self._score(sandbox)
         judgement.status, judgement.reason = score.status, score.reason
         judgement.val_loss, judgement.bits_per_byte = score.val_loss, score.bits_per_byte
@@ -162,14 +175,14 @@ def _result(sandbox: Sandbox, code: int) -> dict[str, Any]:
     """
     try:
         result = json.loads(sandbox.read("out/result.json", _RESULT_BYTES))
-    except ValueError:
+    except (ValueError, RecursionError):
         result = None
     if not isinstance(result, dict):
         if code:
             raise crash(sandbox.output_tail())
         raise SandboxFailure(Status.CRASHED, "the training ended without leaving a result")
-    if code == 3 and result.get("status") in set(Status):
-        raise SandboxFailure(Status(result["status"]), str(result.get("reason", ""))[:300])
+    if code == 3 and result.get("status") in NAMED_INSIDE:
+        raise SandboxFailure(Status(result["status"]), one_line(str(result.get("reason", ""))))
     if code:
         raise crash(sandbox.output_tail())
     return result
@@ -182,7 +195,9 @@ def _curve(sandbox: Sandbox) -> list[dict[str, float | None]]:
         try:
             point = json.loads(line)
             step, seconds = int(point["step"]), _number(point["seconds"])
-        except (ValueError, KeyError, TypeError, OverflowError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            continue
+        if abs(step) >= 2**62:
             continue
         points.append(
             {
@@ -196,4 +211,7 @@ def _curve(sandbox: Sandbox) -> list[dict[str, float | None]]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:
+        return None

@@ -71,6 +71,10 @@ def _changed_setting(tree: ast.Module, settings: "dict[str, Setting]", file: str
         for target in node.targets
         if isinstance(target, ast.Name)
     }
+    for node in ast.walk(tree):
+        if settings and isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+            reason = f"{next(iter(settings))}: could be set by import * on line {node.lineno}; expected imports by name"
+            return Failure(Status.PROTECTED_SETTING, reason)
     bound: dict[str, list[int]] = {}
     for node in ast.walk(tree):
         for name, line in _bindings(node, deep=True):
@@ -85,15 +89,25 @@ def _changed_setting(tree: ast.Module, settings: "dict[str, Setting]", file: str
             )
         found = _literal(literals.get(name))
         if type(found) is not type(expected) or found != expected:
-            source = ast.unparse(literals[name]) if name in literals else "no plain assignment"
-            return Failure(Status.PROTECTED_SETTING, f"{name}: expected {expected!r}, found {source[:80]}")
+            source = _source(literals.get(name))
+            return Failure(Status.PROTECTED_SETTING, f"{name}: expected {expected!r}, found {source}")
     return None
+
+
+def _source(node: ast.expr | None) -> str:
+    """An expression as a reason quotes it."""
+    if node is None:
+        return "no plain assignment"
+    try:
+        return ast.unparse(node)[:80]
+    except (RecursionError, ValueError):
+        return "a long expression"
 
 
 def _literal(node: ast.expr | None) -> object:
     try:
         return ast.literal_eval(node) if node is not None else None
-    except (ValueError, TypeError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
 
 
@@ -111,6 +125,10 @@ def _bindings(node: ast.AST, *, deep: bool) -> Iterator[tuple[str, int]]:
     elif isinstance(node, ast.Global | ast.Nonlocal) and deep:
         for name in node.names:
             yield name, node.lineno
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and deep and node.name:
+        yield node.name, getattr(node, "lineno", 0)
+    elif isinstance(node, ast.MatchMapping) and deep and node.rest:
+        yield node.rest, node.lineno
     elif isinstance(node, ast.Assign | ast.AnnAssign) and not deep:
         for target in ast.walk(node):
             if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):

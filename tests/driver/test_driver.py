@@ -173,3 +173,45 @@ def test_a_run_of_that_name_is_not_overwritten(population, small_evaluator):
 def test_a_name_that_is_no_folders_name_is_refused(population, small_evaluator, name):
     with pytest.raises(EvoError, match="expected a run's name"):
         make_run(population, small_evaluator, name=name)
+
+
+def test_a_run_whose_rows_are_there_but_a_baseline_is_not_is_unfinished_and_resume_trains_it(
+    population, small_evaluator
+):
+    from evo.driver.loop import is_finished
+    from evo.lineage.runs import summary
+
+    run = make_run(population, small_evaluator, baseline_every=3)
+    drive(run)
+    assert is_finished(run)
+    assert summary(run.path).state == "finished"
+    whole = without_clocks(Lineage(run.path))
+    Lineage(run.path).path("trainings", 0, 2).unlink()
+    Lineage(run.path).path("curves", 0, 2).unlink()
+    assert not is_finished(run)
+    assert summary(run.path).state == "stopped"
+    drive(run)
+    assert without_clocks(Lineage(run.path)) == whole
+
+
+def test_many_baselines_are_read_back_in_the_order_of_their_numbers(population, small_evaluator):
+    run = make_run(population, small_evaluator, generations=5, baseline_every=1)
+    drive(run)
+    baselines = [row["replicate"] for row in rows_of(run, "trainings") if row["id"] == 0]
+    assert baselines == list(range(16))
+
+
+@pytest.mark.parametrize("file", ["evaluator/train_mps.py", "seeds/isaac_newton.txt"])
+def test_a_changed_frozen_file_is_refused(population, small_evaluator, file):
+    run = make_run(population, small_evaluator)
+    with open(run.path / file, "a") as changed:
+        changed.write("\n# changed\n")
+    with pytest.raises(EvoError, match="was changed after the run began"):
+        folders.open_run(run.path)
+
+
+def test_code_that_cannot_be_written_out_is_judged_all_the_same(population, small_evaluator):
+    run = make_run(population, small_evaluator)
+    model = run.evaluator.baseline["model.py"] + "X = 0x" + "f" * 5000
+    drive(run, Proposer(lambda reply: reply | {"text": f"```python\nmodel.py\n{model}\n```"}))
+    assert [row["status"] for row in rows_of(run)][:2] == ["ok", "ok"]

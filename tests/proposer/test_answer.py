@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from evo.proposer.answer import name_block, parse, read_blocks
@@ -347,6 +347,7 @@ def is_unchanged(text):
     return all(not line.strip() or line.strip().startswith("#") for line in text.splitlines())
 
 
+@settings(deadline=None)
 @given(train=FILE, model=FILE, proses=st.tuples(PROSE, PROSE, PROSE))
 @example(train="\n\nx\n", model="x\n\n\n", proses=("", "", ""))
 @example(
@@ -362,6 +363,7 @@ def test_two_files_in_the_format_of_the_seeds_come_back_exactly(train, model, pr
     assert answer.files == {name: BASE[name] if is_unchanged(text) else text for name, text in texts.items()}
 
 
+@settings(deadline=None)
 @given(text=FILE, cut=st.integers(min_value=0))
 def test_an_answer_cut_inside_its_block_never_gives_half_a_file(text, cut):
     assume(not is_unchanged(text))
@@ -371,6 +373,7 @@ def test_an_answer_cut_inside_its_block_never_gives_half_a_file(text, cut):
     assert parse(response, BASE).status == Status.TRUNCATED
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=200)
     | st.lists(st.sampled_from(["```", "~~~", "python", "model.py", "\n", " ", "x", "> ", "- "])).map("".join)

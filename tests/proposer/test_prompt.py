@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evo import evaluator as evaluators
@@ -40,6 +40,7 @@ def test_a_prompt_holds_the_baselines_files_so_that_they_read_back_exactly():
 LINES = st.lists(st.text(st.characters(exclude_characters="\r\0", exclude_categories=["Cs"]), max_size=20), max_size=6)
 
 
+@settings(deadline=None)
 @given(LINES, LINES)
 def test_any_files_read_back_but_for_white_space_at_their_end(train, model):
     files = {"train_mps.py": "\n".join([*train, "x"]), "model.py": "\n".join([*model, "```y", "````"])}

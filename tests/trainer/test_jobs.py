@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evo.inside import serve_job, train_job
@@ -63,6 +63,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_plain_arguments_come_back_equal_and_of_the_same_type(value):
     found = serve_job.value_of(train_job.plain(value), MODULE)
@@ -78,7 +79,7 @@ def test_an_object_whose_constructor_takes_something_else_is_built_from_its_attr
 @pytest.mark.parametrize(
     "value",
     [torch.nn.Linear(1, 1), np.zeros(2), {1: "a"}, {1, 2}, b"bytes", 1j, object(), [torch.float32]],
-    ids=str,
+    ids=["module", "array", "int keys", "set", "bytes", "complex", "object", "list of types"],
 )
 def test_what_is_not_plain_is_not_rebuildable(value):
     with pytest.raises(train_job.Unfit) as unfit:

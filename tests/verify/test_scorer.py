@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -50,6 +50,7 @@ def test_equal_logits_cost_the_logarithm_of_the_vocabulary():
     np.testing.assert_allclose(found, math.log(256), atol=1e-12)
 
 
+@settings(deadline=None)
 @given(
     hnp.arrays(np.float32, (2, 3, VOCAB), elements=st.floats(-1e4, 1e4, width=32)),
     hnp.arrays(np.uint16, (2, 3), elements=st.integers(0, VOCAB - 1)),
@@ -79,6 +80,7 @@ def test_a_token_of_the_last_number_is_found():
 # ---- windows ----
 
 
+@settings(deadline=None)
 @given(block_size=st.integers(1, 40), more=st.integers(0, 200))
 def test_each_target_is_counted_exactly_once_and_follows_its_input(block_size, more):
     tokens = np.arange(block_size + 1 + more, dtype=np.uint16)  # a token's value is its place
@@ -90,6 +92,7 @@ def test_each_target_is_counted_exactly_once_and_follows_its_input(block_size, m
     np.testing.assert_array_equal(np.sort(targets[counted]), tokens[1:])
 
 
+@settings(deadline=None)
 @given(block_size=st.integers(1, 40), more=st.integers(0, 200))
 def test_no_more_windows_are_asked_than_needed(block_size, more):
     inputs, _, _ = scorer.windows_of(np.zeros(block_size + 1 + more, dtype=np.uint16), block_size)
@@ -123,6 +126,7 @@ def plain_loss(tokens, table):
     return total / (len(tokens) - 1)
 
 
+@settings(deadline=None)
 @given(
     tokens=hnp.arrays(np.uint16, st.integers(6, 300), elements=st.integers(0, VOCAB - 1)),
     n_bytes=st.integers(1, 1000),
@@ -196,6 +200,7 @@ def test_the_rows_that_fill_the_last_request_up_do_not_count():
     assert found.val_loss == pytest.approx(plain_loss(tokens, server.table), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(block_size=st.integers(1, 2048), vocab_size=st.sampled_from([256, 50304]))
 def test_a_request_is_bounded_and_holds_at_least_one_window(block_size, vocab_size):
     rows = scorer.rows_a_request(block_size, vocab_size)

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evo import evaluator as evaluators
@@ -351,6 +351,7 @@ def same_code(draw):
     return program, changed
 
 
+@settings(deadline=None)
 @given(same_code())
 def test_comments_blank_lines_and_docstrings_change_neither_hash_nor_verdict(pair):
     program, changed = pair
