@@ -57,6 +57,7 @@ class CatalogueServer:
 
     def close(self) -> None:
         """Stop serving; closing twice does nothing more."""
+        self._server.closed = True
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -78,6 +79,7 @@ class _Server(ThreadingHTTPServer):
         self.token = token
         self.faults = faults.parse(spec)
         self.requests = 0
+        self.closed = False
         self._lock = threading.Lock()
         self._tried: set[str] = set()
         super().__init__(("127.0.0.1", port), _Handler)
@@ -132,6 +134,13 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "catalogue"
     disable_nagle_algorithm = True
     timeout = 300
+
+    def parse_request(self) -> bool:
+        """A request on a connection that was kept open past the server's end is not answered."""
+        if self.server.closed:
+            self.close_connection = True
+            return False
+        return super().parse_request()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""

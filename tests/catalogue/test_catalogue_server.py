@@ -202,3 +202,15 @@ def test_a_closed_server_answers_no_more_and_says_nothing(messages, capfd):
     ):
         client.models.list()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_closed_server_answers_nothing_more_on_a_connection_that_was_kept_open():
+    server = CatalogueServer(token="t")
+    port = int(server.base_url.rsplit(":", 1)[1].split("/")[0])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/v1/models", headers={"Authorization": "Bearer t"})
+    assert connection.getresponse().read()
+    server.close()
+    with pytest.raises((http.client.HTTPException, OSError)):
+        connection.request("GET", "/v1/models", headers={"Authorization": "Bearer t"})
+        connection.getresponse()
