@@ -211,6 +211,10 @@ def test_a_closed_server_answers_nothing_more_on_a_connection_that_was_kept_open
     connection.request("GET", "/v1/models", headers={"Authorization": "Bearer t"})
     assert connection.getresponse().read()
     server.close()
-    with pytest.raises((http.client.HTTPException, OSError)):
+
+    def ask_again():
         connection.request("GET", "/v1/models", headers={"Authorization": "Bearer t"})
-        connection.getresponse()
+        return connection.getresponse()
+
+    with pytest.raises((http.client.HTTPException, OSError)):
+        ask_again()
