@@ -182,7 +182,7 @@ def _result(sandbox: Sandbox, code: int) -> dict[str, Any]:
             raise crash(sandbox.output_tail())
         raise SandboxFailure(Status.CRASHED, "the training ended without leaving a result")
     if code == 3 and result.get("status") in NAMED_INSIDE:
-        raise SandboxFailure(Status(result["status"]), one_line(str(result.get("reason", ""))))
+        raise SandboxFailure(Status(result["status"]), str(result.get("reason", "")))
     if code:
         raise crash(sandbox.output_tail())
     return result

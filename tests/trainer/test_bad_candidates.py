@@ -37,7 +37,8 @@ def test_a_step_that_no_column_can_hold_is_left_out(judge):
 
 @pytest.mark.parametrize("name", ["out/result.json", "out/probe.bin", "out/curve.jsonl"])
 def test_a_folder_where_a_file_is_read_makes_judge_not_raise(judge, name):
-    judge(end=f"import os, shutil\nshutil.rmtree('out')\nos.makedirs({name!r})\nos._exit(0)")
+    judgement = judge(end=f"import os, shutil\nshutil.rmtree('out')\nos.makedirs({name!r})\nos._exit(0)")
+    assert judgement.status == Status.CRASHED
 
 
 @pytest.mark.parametrize("how", ["os.mkdir", "os.mkfifo"])
