@@ -1,6 +1,8 @@
-"""All benchmarks, one after the other: a search, its leader on fresh seeds, the reading commands on what it left."""
+"""All benchmarks, one after the other: the noise of seeds, a search with its verdict, the reading commands on what it left.
+`benchmarks.early_stopping` is run by hand: it replays runs that are named to it.
+"""
 
-from benchmarks import demo, fresh_seeds, reading
+from benchmarks import demo, noise, reading
 
-for benchmark in (demo, fresh_seeds, reading):
+for benchmark in (noise, demo, reading):
     benchmark.main()

@@ -37,6 +37,8 @@ class Selection(_Table):
     """Of a minute, in nats, for `score`."""
     tournament: int = Field(3, ge=1)
     """Candidates drawn for one parent; the best of them is it."""
+    clearly_worse: float = Field(0.05, ge=0.0)
+    """Nats over the baseline's loss from which on a candidate is no parent, however fast it is, while there are others."""
 
 
 class Variation(_Table):
@@ -62,6 +64,32 @@ class Variation(_Table):
     """Weight: half of the fields are kept."""
     widen_fields: float = Field(1.0, ge=0.0)
     """Weight: up to six fields of other minds are added."""
+
+
+class Early(_Table):
+    """`[early]`: trainings that are clearly losing at the evaluator's rung are stopped there."""
+
+    stop: bool = True
+    """Whether any is."""
+    control: float = Field(0.1, ge=0.0, le=1.0)
+    """Share of candidates that are never stopped, drawn before anything is known of them."""
+    window: int = Field(40, ge=2)
+    """Of the earlier candidates that reached the rung, the last so many make the median: a search improves."""
+    least: int = Field(8, ge=2)
+    """Earlier candidates that must have reached the rung before their median there stops one."""
+
+
+class Final(_Table):
+    """`[final]`: what is trained again when a search is done."""
+
+    finalists: int = Field(4, ge=0)
+    """The fittest candidates of a long run, trained again on fresh seeds, which alone make the leader; 0 for none."""
+    seeds: int = Field(5, ge=2)
+    """Fresh seeds of each finalist."""
+    least: int = Field(160, ge=0)
+    """Candidates from which on a run is long."""
+    verdict_seeds: int = Field(8, ge=0)
+    """Fresh seeds of the leader and of the baseline, on the test part, for the verdict; 0 for none."""
 
 
 class Model(_Table):
@@ -140,6 +168,8 @@ class Config(_Table):
     """The baseline is trained again before every so many candidates, so that cost follows the machine's mood."""
     selection: Selection = Selection()
     variation: Variation = Variation()
+    early: Early = Early()
+    final: Final = Final()
     model: Model = Model()
     workers: Workers = Workers()
     data: Data = Data()

@@ -36,6 +36,8 @@ class Limits(_Table):
 
     cpu_seconds: float = Field(60.0, gt=0)
     """Of the whole process tree; not on MPS and CUDA, where `wall_seconds` counts."""
+    baseline_multiple: float = Field(4.0, ge=1.0)
+    """A candidate's CPU limit as a multiple of the baseline's recent median, where that is below `cpu_seconds`."""
     wall_seconds: float = Field(600.0, gt=0)
     """For hangs."""
     memory_mb: int = Field(4096, ge=256)
@@ -48,6 +50,17 @@ class Limits(_Table):
     open_files: int = Field(256, ge=32)
 
 
+class Batches(_Table):
+    """`[batches]`: what one training draws through the harness, counted by us; none where it is not said."""
+
+    train: int | None = Field(None, ge=1)
+    """Exactly so many, and one more that may have been fetched ahead."""
+    val: int | None = Field(None, ge=0)
+    """At most so many."""
+    short_run: int = Field(4, ge=0)
+    """Training batches of the short run that goes before the full one; 0 for none."""
+
+
 class Spec(_Table):
     """`evaluator.toml`."""
 
@@ -57,6 +70,9 @@ class Spec(_Table):
     """What the model may rewrite: the file that defines train() first, the one that defines GPT second."""
     settings: dict[str, Setting]
     """Settings of the first file that may not change, with their values; `batch_size` and `block_size` are expected."""
+    rung_step: int = Field(0, ge=0)
+    """Step of the curve at which a clearly losing training is stopped, half-way or later; 0 never stops one."""
+    batches: Batches = Batches()
     data: DataSource = DataSource()
     limits: Limits = Limits()
 

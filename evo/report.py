@@ -1,43 +1,59 @@
 """What is said of a run: its leader, its failures, a candidate's line of descent. Pure: rows in, lines out."""
 
+import json
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evo import persona
-from evo.config import Selection
-from evo.selection import BASELINE, Row, fitness, is_scored
+from evo import finals, persona
+from evo.config import Config, Final
+from evo.selection import BASELINE, Row
+from evo.status import Status
+
+_NO_FAILURE = (Status.OK, Status.DUPLICATE, Status.STOPPED_EARLY)
+USUAL_SEEDS = Final().verdict_seeds
+"""Of a verdict; one of fewer is said to be small."""
 
 
 @dataclass(frozen=True)
 class Standing:
     """A run as its rows have it.
 
-    `leader` is the fittest candidate by the run's own rule, None while there is none; it leads on one training, so its
-    score is optimistic.
+    Attributes:
+        baseline: its row, None before it is there.
+        leader: by the run's own rule; of a long run that is done, on its finalists' fresh seeds. None while there is none.
+        fresh: held-out losses of the leader's fresh seeds, of a long run that is done; without them its score is
+            optimistic.
+        done: rows so far.
+        failures: how many, by status.
+        stopped: how many were stopped early, which is no failure.
     """
 
     baseline: Row | None
     leader: Row | None
+    fresh: list[float]
     done: int
     failures: dict[str, int]
+    stopped: int
 
     @property
     def gain(self) -> float | None:
-        """How much lower the leader's held-out loss is than the baseline's, nats a token."""
+        """How much lower the leader's held-out loss is than the baseline's, on one training each, nats a token."""
         if self.baseline is None or self.leader is None or self.baseline["val_loss"] is None:
             return None
         return float(self.baseline["val_loss"] - self.leader["val_loss"])
 
 
-def standing(rows: Sequence[Row], selection: Selection) -> Standing:
+def standing(rows: Sequence[Row], trainings: Sequence[Row], config: Config) -> Standing:
     """Where a run stands."""
     by_id = {row["id"]: row for row in rows}
-    scored = [row for row in rows if row["id"] != BASELINE and is_scored(row)]
-
-    failed = Counter(str(row["status"]) for row in rows if row["status"] not in ("ok", "duplicate"))
-    leader = min(scored, key=lambda row: (fitness(selection, row), row["id"]), default=None)
-    return Standing(by_id.get(BASELINE), leader, len(rows), dict(failed.most_common()))
+    statuses = Counter(str(row["status"]) for row in rows)
+    failures = {name: n for name, n in statuses.most_common() if name not in _NO_FAILURE}
+    leader = finals.leader(rows, trainings, config)
+    fresh = finals.fresh_losses(trainings, leader["id"], config.final) if leader is not None else []
+    losses = [loss for loss in fresh if loss is not None]
+    return Standing(by_id.get(BASELINE), leader, losses, len(rows), failures, statuses[Status.STOPPED_EARLY])
 
 
 def descent(rows: Sequence[Row], number: int) -> list[Row]:
@@ -64,16 +80,25 @@ def failures_text(failures: Mapping[str, int]) -> str:
     return f"{sum(failures.values())} failed ({', '.join(f'{n} {name}' for name, n in failures.items())})"
 
 
-def ending(name: str, rows: Sequence[Row], selection: Selection, folder: str, program: str = "evo") -> list[str]:
+def ending(
+    name: str,
+    rows: Sequence[Row],
+    trainings: Sequence[Row],
+    verdicts: Sequence[Row],
+    config: Config,
+    folder: str,
+    program: str = "evo",
+) -> list[str]:
     """The lines that a finished run prints; `program` is how the command is called here."""
-    now = standing(rows, selection)
-    twins = sum(row["status"] == "duplicate" for row in rows)
-    lines = [f"run {name}: {now.done} candidates, {failures_text(now.failures)}, {twins} twins of earlier code", ""]
+    now = standing(rows, trainings, config)
+    twins = sum(row["status"] == Status.DUPLICATE for row in rows)
+    counts = f"{failures_text(now.failures)}, {now.stopped} stopped early, {twins} twins of earlier code"
+    lines = [f"run {name}: {now.done} candidates, {counts}", ""]
     if now.baseline is not None:
         lines += ["                 held-out loss   seconds   cost", _score_line("baseline", now.baseline)]
     if now.leader is None or now.gain is None:
         return [*lines, "", "No candidate was scored.", f"lineage: {folder}/lineage"]
-    lines += [f"{_score_line('leader', now.leader)}   {-now.gain:+.4f}", ""]
+    lines += [f"{_score_line('leader', now.leader)}   {-now.gain:+.4f}", *noise_lines(trainings), ""]
     if now.gain <= 0:
         lines += ["No candidate's loss is lower than the baseline's.", ""]
     number = now.leader["id"]
@@ -84,13 +109,58 @@ def ending(name: str, rows: Sequence[Row], selection: Selection, folder: str, pr
     return [
         *lines,
         "",
-        "The leader leads on one training; scores seen during a search are optimistic.",
+        _how_it_leads(now),
+        *verdict_lines(verdicts),
         f"lineage: {folder}/lineage",
         "Try:",
         f"  {program} show {name} {number}",
         f"  {program} diff {name}:0 {name}:{number}",
         f"  {program} sql --run {name} 'SELECT id, mind, val_loss, cost, summary FROM candidates ORDER BY val_loss LIMIT 5'",
     ]
+
+
+def noise_lines(trainings: Sequence[Row]) -> list[str]:
+    """How much the baseline's held-out loss differs by its seed alone, where it was trained more than once."""
+    losses = [t["val_loss"] for t in trainings if t["id"] == BASELINE and t["status"] == Status.OK]
+    if len(losses) < 3:
+        return []
+    sd = statistics.stdev(losses)
+    return [f"another seed alone moves the baseline by {sd:.4f} (standard deviation of {len(losses)} trainings)"]
+
+
+def _how_it_leads(now: Standing) -> str:
+    if not now.fresh:
+        return "The leader leads on one training: scores seen during a search are optimistic."
+    mean = statistics.mean(now.fresh)
+    return f"The leader's mean on {len(now.fresh)} fresh seeds: {mean:.4f}; its score in the search was optimistic."
+
+
+def verdict_lines(verdicts: Sequence[Row]) -> list[str]:
+    """The run's last verdict in words, with every loss that it rests on."""
+    if not verdicts or verdicts[-1]["id"] is None:
+        return ["No verdict was given."]
+    row = verdicts[-1]
+    told = json.loads(row["details"])
+    lines = [
+        f"Verdict on candidate {row['id']}, on the test part, {row['seeds']} fresh seeds each: {row['verdict']}"
+        + (" than the baseline" if row["verdict"] == "better" else "")
+    ]
+    if row["seeds"] < USUAL_SEEDS:
+        lines.append(f"  a small verdict: {USUAL_SEEDS} seeds each are usual; fewer find only large differences")
+    failed = sum(loss is None for loss in told["candidate"])
+    if failed:
+        lines.append(f"  {failed} of the candidate's seeds failed and count as worse than all that were seen")
+    if row["difference"] is not None:
+        interval = f", 95 % interval {row['low']:+.4f} to {row['high']:+.4f}" if row["low"] is not None else ""
+        lines.append(f"  difference {row['difference']:+.4f} nats a token{interval}")
+    exact = f", exact permutation p = {row['p_permutation']:.2g}" if row["p_permutation"] is not None else ""
+    lines.append(f"  one-sided Welch p = {row['p_welch']:.2g} (level 0.01){exact}")
+    if row["look"] > 1:
+        lines.append(f"  look {row['look']} of this run at test: p = {row['p_holm']:.2g} after Holm's correction")
+    for side in ("candidate", "baseline"):
+        losses = " ".join("failed" if loss is None else f"{loss:.4f}" for loss in told[side])
+        lines.append(f"  {side + ':':<11}{losses}")
+    return lines
 
 
 def _score_line(what: str, row: Row) -> str:

@@ -5,6 +5,7 @@ which are told first, so that the order in which candidates finish never changes
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from evo.config import Config
 from evo.genetics import Individual
 from evo.persona import Persona
 from evo.selection import BASELINE, Row, Selector, fitness, is_scored
+from evo.status import Status
 from evo.variation import Record, Variator
+
+_REACHED_RUNG = (Status.OK, Status.STOPPED_EARLY)
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,7 @@ class Search:
             return Plan(number, generation, self._seeds[number - 1])
         rng = draws.generator(self._config.seed, number, "plan")
         odds = self._config.variation
-        visible = self.visible(number)
-        survivors = self.selector.survivors(visible, self._config.population, rng)
+        survivors = self.selector.survivors(self._parents(number), self._config.population, rng)
         if not survivors or rng.random() < odds.immigrate:
             return self._immigrant(number, generation)
         first = self.selector.choose(survivors, rng)
@@ -148,6 +151,27 @@ class Search:
                 found.append(self._individuals[other])
         return found
 
+    def _parents(self, number: int) -> list[Individual]:
+        """The visible ones that are not clearly worse than the baseline, however fast; all of them where none is."""
+        visible, baseline = self.visible(number), self._rows[BASELINE]
+        if not is_scored(baseline):
+            return visible
+        most = baseline["val_loss"] + self._config.selection.clearly_worse
+        return [other for other in visible if self._rows[other.id]["val_loss"] <= most] or visible
+
+    def rung(self, number: int) -> tuple[float, int] | None:
+        """Above what reported loss at the evaluator's rung candidate `number` is stopped: the median of the last ones up to
+        the horizon that reached it, and how many they are. None where it is never stopped: a seed, the control, too few.
+        """
+        early = self._config.early
+        chance = draws.generator(self._config.seed, number, "control").random()
+        if not early.stop or number <= len(self._seeds) or chance < early.control:
+            return None
+        rows = [self._rows[other] for other in range(self.horizon(number) + 1)]
+        seen = [row["rung_loss"] for row in rows if row["status"] in _REACHED_RUNG and row["rung_loss"] is not None]
+        seen = seen[-early.window :]
+        return (statistics.median(seen), len(seen)) if len(seen) >= early.least else None
+
     def twin(self, number: int, code_hash: str) -> Row | None:
         """The first candidate up to the horizon with the same code that was trained itself."""
         for other in range(self.horizon(number) + 1):
@@ -155,6 +179,11 @@ class Search:
             if row["code_hash"] == code_hash and row["twin"] is None:
                 return row
         return None
+
+    def would_lead(self, number: int, val_loss: float | None) -> bool:
+        """Whether a loss is below those of all that candidate `number` may know of, the baseline's too."""
+        rows = [self._rows[other] for other in range(self.horizon(number) + 1)]
+        return val_loss is not None and all(val_loss < row["val_loss"] for row in rows if is_scored(row))
 
     def row(self, number: int) -> Row:
         """A row that was told."""

@@ -24,6 +24,10 @@ class Status(StrEnum):
     NOT_FINITE = "not_finite"
     NOT_REBUILDABLE = "not_rebuildable"
     BAD_SHAPE = "bad_shape"
+    LEAKS_FUTURE = "leaks_future"
+    NOT_INDEPENDENT = "not_independent"
+    NOT_REPEATABLE = "not_repeatable"
+    STOPPED_EARLY = "stopped_early"
     WORKER_LOST = "worker_lost"
 
     @property
@@ -33,13 +37,13 @@ class Status(StrEnum):
 
 
 _MEANINGS = {
-    Status.OK: "trained, rebuilt and scored on the held-out part",
+    Status.OK: "trained, rebuilt, scored on the held-out part, and it passed the probes",
     Status.NO_ANSWER: "the endpoint gave no answer, or an empty one",
     Status.TRUNCATED: "the answer was cut at the output limit",
     Status.NO_CODE: "the answer holds no block for a file that may be rewritten",
     Status.BAD_ANSWER: "the answer's blocks cannot be told apart, or one file stands in two",
     Status.SYNTAX_ERROR: "a file is not valid Python",
-    Status.PROTECTED_SETTING: "a setting that may not be changed was",
+    Status.PROTECTED_SETTING: "a setting that may not be changed was, or the batches drawn say so",
     Status.CONTRACT: "train() or GPT is missing, or does not keep the training contract",
     Status.DUPLICATE: "the same code as an earlier candidate, whose scores it takes",
     Status.CRASHED: "the training or the trained model raised an exception",
@@ -51,5 +55,9 @@ _MEANINGS = {
     Status.NOT_FINITE: "weights, logits or loss are not finite",
     Status.NOT_REBUILDABLE: "the trained model could not be rebuilt from its arguments and weights",
     Status.BAD_SHAPE: "forward did not give logits of shape (batch, time, vocab)",
+    Status.LEAKS_FUTURE: "a prediction changes with tokens that come after it",
+    Status.NOT_INDEPENDENT: "a prediction changes with the other rows of the batch",
+    Status.NOT_REPEATABLE: "the trained model, or a fresh copy of it, answers the same question otherwise the next time",
+    Status.STOPPED_EARLY: "clearly losing at the rung, and stopped there; it has a curve and no score",
     Status.WORKER_LOST: "the worker that trained it was lost, more than once",
 }

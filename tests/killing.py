@@ -1,27 +1,18 @@
 """A run that is killed at one moment: `python killing.py RUN_FOLDER MARKER MOMENT NTH HOW`.
 
 MOMENT is what is about to happen, or has just happened, for the NTH time; HOW is "standins" or "ray". At that moment the
-marker file is written and the whole process tree gets SIGKILL. With MOMENT "none" the run goes on to its end.
+marker file is written and the whole process tree gets SIGKILL. With MOMENT "none" the run goes on to its end. A moment may
+say which file or which training it means: "before rename verdicts", "after rename final trainings", "after judge verdict".
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
-
-MOMENTS = (
-    "before aside",
-    "before fsync",
-    "before rename",
-    "after rename",
-    "before ask",
-    "after ask",
-    "before judge",
-    "after judge",
-)
 
 
 def run_killing(folder, marker, moment, nth, how="standins"):
@@ -37,7 +28,7 @@ class Fault:
         self.marker, self.moment, self.left = marker, moment, nth
 
     def __call__(self, moment, what=""):
-        if moment != self.moment:
+        if self.moment not in (moment, f"{moment} {what}"):
             return
         self.left -= 1
         if self.left:
@@ -48,6 +39,16 @@ class Fault:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def said(path):
+    """Of a file of the lineage, written aside or not: its table, and of a training what it is for."""
+    path = Path(os.fsdecode(path))
+    table, *key = path.parent.name, *re.findall(r"\d+", path.name.split(".parquet")[0])
+    if table not in ("trainings", "curves") or len(key) < 2:
+        return table
+    number, replicate = map(int, key[:2])
+    return ("verdict " if replicate >= 1_000_000 else "final " if number and replicate else "") + table
+
+
 def plant(fault):
     """Put the fault around every write of the lineage."""
     from evo.lineage import store
@@ -55,7 +56,7 @@ def plant(fault):
     replace, fsync, write_table = os.replace, os.fsync, store.pq.write_table
 
     def faulty_write_table(table, file, **options):
-        fault("before aside", file.name)
+        fault("before aside", said(file.name))
         write_table(table, file, **options)
 
     def faulty_fsync(fd):
@@ -63,9 +64,9 @@ def plant(fault):
         fsync(fd)
 
     def faulty_replace(source, target):
-        fault("before rename", target)
+        fault("before rename", said(target))
         replace(source, target)
-        fault("after rename", target)
+        fault("after rename", said(target))
 
     store.pq.write_table, os.fsync, os.replace = faulty_write_table, faulty_fsync, faulty_replace
 
@@ -75,9 +76,10 @@ def plant_around(kind, method, name, fault):
     inner = getattr(kind, method)
 
     async def faulty(self, *args):
-        fault(f"before {name}")
+        what = "verdict" if getattr(args[0], "test", False) else ""
+        fault(f"before {name}", what)
         result = await inner(self, *args)
-        fault(f"after {name}")
+        fault(f"after {name}", what)
         return result
 
     setattr(kind, method, faulty)

@@ -5,7 +5,9 @@ scores and no torch is needed. Everything else (folder, lineage, driver) is the 
 """
 
 import asyncio
+import functools
 import random
+import shutil
 from pathlib import Path
 
 from evo import catalogue, config, evaluator, persona
@@ -17,21 +19,32 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Trainers:
-    """Every training takes a moment and a score that its code and its seed determine."""
+    """Every training takes a moment and scores that its code and its seed determine.
+
+    Args:
+        fails: the status that a job ends with, None where it does well.
+        shift: nats added to both losses of a job.
+    """
 
     busy, slots = 0, 2
 
-    def __init__(self, fails=lambda files: None):
-        self.trained, self.fails = [], fails
+    def __init__(self, fails=lambda job: None, shift=lambda job: 0.0):
+        self.jobs, self.trained, self.fails, self.shift = [], [], fails, shift
 
-    async def judge(self, files, seed, data_seed):
+    async def judge(self, job):
         await asyncio.sleep(0)
-        self.trained.append(code_hash(files))
-        rng = random.Random(f"{code_hash(files)}/{seed}")
+        code = hash_of(job.files)
+        self.jobs.append(job)
+        self.trained.append(code)
+        rng = random.Random(f"{code}/{job.seed}")
         judged = {
             "status": "ok",
             "reason": "",
-            "val_loss": 2.6 - rng.random() / 2,
+            "val_loss": 2.6 - rng.random() / 2 + self.shift(job),
+            "text_se": 0.01,
+            "test_loss": 2.7 - rng.random() / 2 + self.shift(job) if job.test else None,
+            "rung_loss": 2.8 - rng.random() / 2,
+            "verify_seconds": random.random(),
             "bits_per_byte": 3.5,
             "reported_vloss": 2.5,
             "reported_elapsed_min": random.random(),
@@ -46,8 +59,23 @@ class Trainers:
             "host": "here",
             "isolation": "process",
         }
-        failed = self.fails(files)
-        return {**judged, "status": failed, "reason": "as asked", "val_loss": None} if failed else judged
+        failed = self.fails(job)
+        if job.rung is not None and judged["rung_loss"] > job.rung.loss:
+            failed = failed or "stopped_early"
+        if failed:
+            unknown = ("val_loss", "test_loss", "text_se", "bits_per_byte", "reported_vloss", "n_params")
+            judged |= dict.fromkeys(unknown) | {"status": failed, "reason": "as asked"}
+        return judged
+
+
+def hash_of(files):
+    """`code_hash`, which takes longer than all else here, once for each code."""
+    return _hash_of(tuple(sorted(files.items())))
+
+
+@functools.lru_cache
+def _hash_of(files):
+    return code_hash(dict(files))
 
 
 class Proposer:
@@ -77,7 +105,7 @@ class Watcher:
     """Remembers what it was told."""
 
     def __init__(self):
-        self.rows = []
+        self.rows, self.stages, self.trainings = [], [], []
 
     def row(self, row):
         self.rows.append(row["id"])
@@ -85,14 +113,29 @@ class Watcher:
     def tick(self, asking, training, slots):
         pass
 
+    def stage(self, said, trainings):
+        self.stages.append((said, trainings))
+
+    def training(self, row):
+        self.trainings.append((row["id"], row["replicate"]))
+
+
+def with_rung(evaluator_folder: Path, where: Path, step=2) -> Path:
+    """A copy of an evaluator that stops losing trainings at a step of their curve."""
+    folder = shutil.copytree(evaluator_folder, where)
+    spec = folder / "evaluator.toml"
+    spec.write_text(f"rung_step = {step}\n{spec.read_text(encoding='utf-8')}", encoding="utf-8")
+    return folder
+
 
 def make_run(where: Path, evaluator_folder: Path, name="run", **flags):
-    """The folder of a new run, two seeds, no clock among the objectives; opened."""
+    """The folder of a new run, two seeds, no clock among the objectives, a verdict on two seeds; opened."""
     wanted = {
         "generations": 2,
         "population": 3,
         "selection.max_cost": float("inf"),
         "seeds": "isaac_newton,leonhard_euler",
+        "final.verdict_seeds": 2,
     }
     settings = config.load(None, wanted | flags, {})
     judged = evaluator.load(evaluator_folder)
@@ -110,12 +153,19 @@ def drive(run, proposer=None, trainers=None):
     return proposer, trainers, watcher
 
 
+def look(run, number, trainers=None):
+    """Judge a candidate of a run that is done; returns (trainers, watcher)."""
+    trainers, watcher = trainers or Trainers(), Watcher()
+    asyncio.run(Driver(run, Proposer(), trainers, watcher).finish(number))
+    return trainers, watcher
+
+
 def without_clocks(lineage):
     """Every table's rows by key, clock columns and the run's name left out."""
     from evo.lineage import schema
 
     def key(row):
-        return tuple(row[name] or 0 for name in ("id", "replicate", "attempt", "step") if name in row)
+        return tuple(row[name] or 0 for name in ("id", "replicate", "attempt", "step", "look") if name in row)
 
     told = {}
     for table in schema.TABLES:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from evo import config
-from evo.config import Config, Data, Model, Selection, Variation, Workers
+from evo.config import Config, Data, Early, Final, Model, Selection, Variation, Workers
 from evo.errors import EvoError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +86,10 @@ def test_other_variables_are_not_read():
         ("EVO_SEEDS", "", "seeds", ()),
         ("EVO_SEED", "0", "seed", 0),
         ("EVO_DATA__PATH", "texts", "data.path", "texts"),
+        ("EVO_EARLY__STOP", "false", "early.stop", False),
+        ("EVO_EARLY__CONTROL", "0.25", "early.control", 0.25),
+        ("EVO_FINAL__VERDICT_SEEDS", "0", "final.verdict_seeds", 0),
+        ("EVO_SELECTION__CLEARLY_WORSE", "0.1", "selection.clearly_worse", 0.1),
     ],
 )
 def test_values_of_the_environment_become_what_their_keys_hold(name, value, key, expected):
@@ -115,6 +119,8 @@ def refusal(path=None, flags=None, **environ):
         ("model.temprature", "model.temperature"),
         ("selection.maxcost", "selection.max_cost"),
         ("workers.slot", "workers.slots"),
+        ("early.stopp", "early.stop"),
+        ("final.verdictseeds", "final.verdict_seeds"),
     ],
 )
 @pytest.mark.parametrize("place", ["file", "environment", "flag"])
@@ -158,6 +164,13 @@ def test_a_mistake_in_the_file_is_told_though_a_flag_overrides_it(toml):
         ("selection.max_cost", math.nan),
         ("selection.rule", "best"),
         ("variation.crossover", 1.5),
+        ("early.control", 1.5),
+        ("early.window", 1),
+        ("early.least", 1),
+        ("final.finalists", -1),
+        ("final.seeds", 1),
+        ("final.verdict_seeds", -1),
+        ("selection.clearly_worse", -0.1),
         ("model.temperature", -0.1),
         ("model.max_tokens", 1),
         ("workers.device", "tpu"),
@@ -213,6 +226,21 @@ CONFIGS = st.builds(
         rule=st.sampled_from(["loss", "nsga2", "score"]),
         max_cost=st.floats(1, 1e6) | st.just(math.inf),
         weight=st.floats(0, 1e6),
+        clearly_worse=FLOATS,
+    ),
+    early=st.builds(
+        Early,
+        stop=st.booleans(),
+        control=st.floats(0, 1),
+        window=st.integers(2, 1000),
+        least=st.integers(2, 1000),
+    ),
+    final=st.builds(
+        Final,
+        finalists=st.integers(0, 100),
+        seeds=st.integers(2, 100),
+        least=st.integers(0, 10**6),
+        verdict_seeds=st.integers(0, 100),
     ),
     variation=st.builds(Variation, crossover=st.floats(0, 1), drop=FLOATS, emphasise=FLOATS),
     model=st.builds(
@@ -263,7 +291,8 @@ def test_a_frozen_configuration_that_was_broken_is_told(toml):
 def test_known_keys_are_the_fields_of_every_table():
     keys = config.known_keys()
     assert len(keys) == len(set(keys))
-    for key in ("evaluator", "population", "selection.rule", "variation.drop", "model.key_variable", "data.source"):
+    wanted = ("evaluator", "population", "selection.rule", "variation.drop", "model.key_variable", "data.source")
+    for key in (*wanted, "early.least", "final.least", "selection.clearly_worse"):
         assert key in keys
     assert "model" not in keys
 
@@ -276,6 +305,13 @@ def test_every_configuration_that_ships_is_valid(path):
 def test_the_lag_is_the_population_unless_it_is_said():
     assert Config(population=5).horizon_lag == 5
     assert Config(population=5, lag=2).horizon_lag == 2
+
+
+def test_the_demo_wants_a_small_verdict_and_the_rest_as_it_is():
+    demo = load(ROOT / "configs" / "demo.toml")
+    assert demo.final == Final(verdict_seeds=3)
+    assert Config().final.verdict_seeds == 8
+    assert demo.early == Early() == Config().early
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from evo import evaluator as evaluators
 from evo.errors import EvoError
-from evo.evaluator import Evaluator, Limits, code_hash, files_hash
+from evo.evaluator import Batches, Evaluator, Limits, code_hash, files_hash
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,6 +65,41 @@ def test_the_built_in_evaluator_is_the_one_of_the_design():
         assert f"\n{name} = {value}" in found.baseline["train_mps.py"]
 
 
+@pytest.mark.parametrize(
+    "path", sorted(path.parent for path in (ROOT / "evaluators").glob("*/evaluator.toml")), ids=lambda path: path.name
+)
+def test_every_evaluator_that_ships_counts_the_batches_that_its_settings_ask_for(path):
+    spec = evaluators.load(path).spec
+    settings, batches = spec.settings, spec.batches
+    assert batches.train == settings["max_iters"]
+    assert 0 < batches.short_run < batches.train
+    looks = -(-settings["max_iters"] // settings["eval_interval"])
+    assert batches.val >= looks * settings.get("eval_batches", 1)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(path.parent for path in (ROOT / "evaluators").glob("*/evaluator.toml")), ids=lambda path: path.name
+)
+def test_every_evaluator_that_ships_has_its_rung_half_way_or_later_at_a_step_that_its_baseline_reports(path):
+    spec = evaluators.load(path).spec
+    assert spec.rung_step == 0 or spec.settings["max_iters"] / 2 <= spec.rung_step < spec.settings["max_iters"]
+    assert spec.rung_step % spec.settings["eval_interval"] == 0
+
+
+def test_where_nothing_is_said_batches_are_not_limited_and_no_training_is_stopped(folder):
+    spec = evaluators.load(folder).spec
+    assert spec.batches == Batches(train=None, val=None, short_run=4)
+    assert spec.rung_step == 0
+
+
+def test_batches_and_the_rung_are_what_the_folder_says(folder):
+    text = TOML.replace("[settings]", "rung_step = 7\n[settings]") + "[batches]\ntrain = 9\nval = 0\nshort_run = 0\n"
+    (folder / "evaluator.toml").write_text(text, encoding="utf-8")
+    spec = evaluators.load(folder).spec
+    assert spec.batches == Batches(train=9, val=0, short_run=0)
+    assert spec.rung_step == 7
+
+
 def test_files_of_other_names_and_gpt2_tokens(folder):
     text = TOML.replace("[settings]", 'files = ["run.py", "net.py"]\n[settings]')
     (folder / "evaluator.toml").write_text(text + '[data]\ntokens = "gpt2"\n', encoding="utf-8")
@@ -93,6 +128,13 @@ def test_a_folder_without_a_description_is_refused(tmp_path):
         ("[settings]", "[limits]\nseconds = 1\n[settings]", "limits.seconds: Extra inputs"),
         ("[settings]", "[limits]\nmemory_mb = 1\n[settings]", "limits.memory_mb"),
         ("[settings]", "[limits]\ncpu_seconds = 0\n[settings]", "limits.cpu_seconds"),
+        ("[settings]", "rung_step = -1\n[settings]", "rung_step: Input should be greater than or equal to 0"),
+        ("[settings]", "rung_step = 1.5\n[settings]", "rung_step: Input should be a valid integer"),
+        ("[settings]", "[batches]\ntrain = 0\n[settings]", "batches.train: Input should be greater than or equal to 1"),
+        ("[settings]", "[batches]\nval = -1\n[settings]", "batches.val: Input should be greater than or equal to 0"),
+        ("[settings]", "[batches]\nshort_run = -1\n[settings]", "batches.short_run: Input should be greater"),
+        ("[settings]", "[batches]\ntest = 1\n[settings]", "batches.test: Extra inputs"),
+        ("[settings]", "[limits]\nbaseline_multiple = 0.5\n[settings]", "limits.baseline_multiple"),
         ("[settings]", '[data]\nsource = "web"\n[settings]', "data.source"),
         ("[settings]", '[data]\ntokens = "words"\n[settings]', "data.tokens"),
         ("[settings]", 'files = ["a.py"]\n[settings]', "files"),

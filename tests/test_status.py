@@ -9,7 +9,7 @@ from evo.status import Status
 NAMES = {
     "ok", "no_answer", "truncated", "no_code", "bad_answer", "syntax_error", "protected_setting", "contract", "duplicate",
     "crashed", "timeout", "memory", "killed", "wrote_too_much", "too_many_processes", "not_finite", "not_rebuildable",
-    "bad_shape", "worker_lost",
+    "bad_shape", "leaks_future", "not_independent", "not_repeatable", "stopped_early", "worker_lost",
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,8 @@ from evo.status import Status
 
 if TYPE_CHECKING:
     from evo.evaluator import Evaluator
-    from evo.trainer.trainer import Judgement, Trainer
+    from evo.trainer.job import Judgement
+    from evo.trainer.trainer import Trainer
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
@@ -25,13 +26,18 @@ Evaluator_ = Annotated[str, typer.Argument(metavar="EVALUATOR", help="A folder, 
 def check(
     evaluator: Evaluator_ = "tiny_gpt",
     trainings: Annotated[
-        int, typer.Option(help="How often the baseline is trained, each on a seed of its own.", min=1)
-    ] = 1,
+        int, typer.Option(help="Seeds on which the baseline is trained, to know its noise.", min=1)
+    ] = 5,
     seed: Seed = 1,
     device: DeviceName = "auto",
     json: Json = False,
 ) -> None:
-    """Run an evaluator's baseline through everything, and print what was measured. Exit 1 where it fails."""
+    """Train an evaluator's baseline on several seeds, try the standard cheats on it, and print what was found.
+
+    Tells whether the evaluator measures what it claims, gives the same twice, refuses cheats, and how small a difference
+    so many seeds can show. Exit 1 where a check fails.
+    """
+    from evo import testing
     from evo.corpus import PARTS, warnings
 
     judged = _load(evaluator)
@@ -44,20 +50,42 @@ def check(
             print(f"{part + ':':<9}{parts[part]['bytes']:>10} bytes  {str(parts[part]['sha256'])[:12]}")
     for warning in warnings(text):
         output.note(f"warning: {warning}")
-    results = [_judge(_trainer(judged, device), judged.baseline, seed, replicate) for replicate in range(trainings)]
-    if json:
-        output.as_json({"evaluator": judged.spec.name, "data": parts, "trainings": [r.as_dict() for r in results]})
-    else:
-        for replicate, result in enumerate(results):
+    trainer = _trainer(judged, device)
+    results = []
+    for replicate in range(trainings):
+        results.append(_judge(trainer, judged.baseline, seed, replicate))
+        if not json and (replicate == 0 or results[-1].status != Status.OK):
             print(f"\nbaseline, seed {replicate}:")
-            _tell(result)
-        losses = [r.val_loss for r in results if r.val_loss is not None]
-        if len(losses) > 1:
-            print(
-                f"\nmean {statistics.mean(losses):.4f}, standard deviation {statistics.stdev(losses):.4f} of {len(losses)}"
-            )
-    if any(result.status != Status.OK for result in results):
+            _tell(results[-1])
+    noise = _noise([r.val_loss for r in results if r.val_loss is not None])
+    if not json:
+        print("\n" + "\n".join(noise["says"]) + "\n")
+    checks = []
+    for found in testing.conformance(judged, trainer, results[0], seed):
+        checks.append(found)
+        if not json:
+            print(f"{'ok' if found.passed else 'NO':<4}{found.name}  ({output.clean(found.says)})", flush=True)
+    if json:
+        told = {"trainings": [r.as_dict() for r in results], "noise": noise, "checks": [vars(c) for c in checks]}
+        output.as_json({"evaluator": judged.spec.name, "data": parts, **told})
+    if any(result.status != Status.OK for result in results) or not all(c.passed for c in checks):
         raise typer.Exit(1)
+
+
+def _noise(losses: list[float]) -> dict[str, Any]:
+    """Mean, deviation, and the smallest difference that some numbers of seeds show in nine cases of ten."""
+    from evo.verify.statistics import detectable_difference
+
+    if len(losses) < 2:
+        return {"losses": losses, "says": ["one seed tells nothing of noise: --trainings 5"]}
+    sd = statistics.stdev(losses)
+    shown = {n: detectable_difference(sd, n) for n in (2, 3, 5, 8)}
+    says = [
+        f"{len(losses)} seeds: mean {statistics.mean(losses):.4f}, standard deviation {sd:.4f} nats a token",
+        "smallest difference that n seeds each show (one-sided Welch at 0.01, nine times of ten): "
+        + ", ".join(f"n = {n}: {difference:.4f}" for n, difference in shown.items()),
+    ]
+    return {"losses": losses, "mean": statistics.mean(losses), "sd": sd, "detectable": shown, "says": says}
 
 
 def evaluate(
@@ -74,7 +102,7 @@ def evaluate(
 
     They are trained with the rights of your own user: see what isolation `process` stops, in evo doctor.
     """
-    from evo.trainer.trainer import Judgement
+    from evo.trainer.job import Judgement
     from evo.verify import static
 
     judged = _load(evaluator)
@@ -121,7 +149,7 @@ def _trainer(evaluator: "Evaluator", device: str) -> "Trainer":
 
 
 def _judge(trainer: "Trainer", files: dict[str, str], seed: int, replicate: int) -> "Judgement":
-    from evo.trainer.trainer import Job
+    from evo.trainer.job import Job
 
     began = time.perf_counter()
     initialisation, data_order = draws.replicate_seeds(seed, replicate)

@@ -44,37 +44,53 @@ def show(
         return
     from evo import report
 
-    selection = _config(name).selection
-    now = report.standing(rows, selection)
+    config, trainings, verdicts = _config(name), _table("trainings", name), _table("verdicts", name)
+    now = report.standing(rows, trainings, config)
     if json:
         output.as_json(
-            {"run": name, "done": now.done, "failures": now.failures, "gain": now.gain}
-            | {"baseline": _brief(now.baseline), "leader": _brief(now.leader)}
+            {"run": name, "done": now.done, "failures": now.failures, "stopped": now.stopped, "gain": now.gain}
+            | {"baseline": _brief(now.baseline), "leader": _brief(now.leader), "fresh": now.fresh, "verdicts": verdicts}
         )
         return
-    lines = report.ending(name, rows, selection, f"population/{name}", output.program())
+    lines = report.ending(name, rows, trainings, verdicts, config, f"population/{name}", output.program())
     print("\n".join(map(output.clean, lines)))
 
 
 def best(
     run: RunName = None,
     export: Annotated[Path | None, typer.Option(help="Write its files, persona and scores into this folder.")] = None,
+    verdict: Annotated[
+        bool, typer.Option("--verdict", help="Look at the test part, where that was not done: trains on fresh seeds.")
+    ] = False,
+    candidate: Annotated[int | None, typer.Option(help="With --verdict: judge this one; every look counts.")] = None,
     json: Json = False,
 ) -> None:
-    """Show a run's leader: the fittest candidate by the run's own rule; export it with --export DIR."""
+    """Show a run's leader and the verdict on it; export it with --export DIR.
+
+    The leader is the fittest candidate by the run's own rule; of a long run that is done, by its finalists' fresh seeds.
+    """
     from evo import report
 
     name, rows = _rows(run)
-    leader = report.standing(rows, _config(name).selection).leader
+    if candidate is not None and not verdict:
+        raise EvoError("--candidate is of use with --verdict alone", hint=f"evo show {name} {candidate}", kind="usage")
+    leader = report.standing(rows, _table("trainings", name), _config(name)).leader
     if leader is None:
         raise EvoError(f"no candidate of run {name} was scored", hint=f"evo show {name}", kind="run")
+    if verdict:
+        from evo.cli import looking
+
+        leader = _one(rows, name, leader["id"] if candidate is None else candidate)
+        looking.look(workspace.population() / name, leader)
     if export is not None:
         _export(leader, export)
         output.note(f"exported candidate {leader['id']} of {name} to {export}")
+    verdicts = [row for row in _table("verdicts", name) if row["id"] == leader["id"]]
     if json:
-        output.as_json(_brief(leader))
-    else:
-        _show_candidate(leader, as_json=False)
+        output.as_json((_brief(leader) or {}) | {"verdicts": verdicts})
+        return
+    print("\n".join(report.verdict_lines(verdicts)) + "\n")
+    _show_candidate(leader, as_json=False)
 
 
 def diff(
@@ -127,10 +143,18 @@ def sql(
 
 def _rows(run: str | None) -> tuple[str, list[dict[str, Any]]]:
     """The run's name and its candidates, by number."""
-    from evo.lineage import query, runs
+    from evo.lineage import runs
 
     name = runs.find(workspace.population(), run).name
-    return name, query.sql(workspace.population(), "SELECT * FROM candidates ORDER BY id", name).as_dicts()
+    return name, _table("candidates", name)
+
+
+def _table(table: str, name: str) -> list[dict[str, Any]]:
+    """Every row of one table of a run, by its key."""
+    from evo.lineage import query
+
+    keys = {"trainings": "id, replicate", "verdicts": "look"}.get(table, "id")
+    return query.sql(workspace.population(), f"SELECT * FROM {table} ORDER BY {keys}", name).as_dicts()
 
 
 def _config(name: str) -> Any:

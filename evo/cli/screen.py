@@ -26,7 +26,7 @@ class Screen:
         self._best: Mapping[str, Any] | None = None
         self._failed, self._generation = 0, 0
         self._asking = self._training = self._slots = 0
-        self._fresh = False
+        self._fresh, self._stage, self._left_in_stage = False, "", 0
         self._live = (
             Live(console=output.progress, refresh_per_second=4, transient=True) if output.progress.is_terminal else None
         )
@@ -49,7 +49,7 @@ class Screen:
         """A candidate's row is durable."""
         self._done += 1
         self._generation = max(self._generation, row["generation"])
-        self._failed += row["status"] not in ("ok", "duplicate")
+        self._failed += row["status"] not in ("ok", "duplicate", "stopped_early")
         affordable = (row["cost"] or 1.0) <= self._config.selection.max_cost
         better = self._best is None or (row["val_loss"] or 1e9) < self._best["val_loss"]
         if row["status"] == "ok" and affordable and better:
@@ -65,9 +65,24 @@ class Screen:
         self._asking, self._training, self._slots = asking, training, slots
         self._draw()
 
+    def stage(self, said: str, trainings: int) -> None:
+        """The search is done, and so many trainings follow: what they are for."""
+        self._stage, self._left_in_stage = said, trainings
+        output.note(said)
+        self._draw()
+
+    def training(self, row: Mapping[str, Any]) -> None:
+        """One of them is durable."""
+        self._left_in_stage -= 1
+        which = "test loss" if row["test_loss"] is not None else "loss"
+        loss = row["val_loss"] if row["test_loss"] is None else row["test_loss"]
+        said = row["status"] if loss is None else f"{which} {loss:.4f}"
+        output.note(f"  #{row['id']:<4} replicate {row['replicate']:<5} {said}")
+        self._draw()
+
     def _print(self, row: Mapping[str, Any]) -> None:
         what = "baseline" if row["id"] == BASELINE else row["mind"]
-        line = f"gen {row['generation']:>2}  #{row['id']:<4} {row['status']:<12}"
+        line = f"gen {row['generation']:>2}  #{row['id']:<4} {row['status']:<13}"
         if row["val_loss"] is not None:
             line += f" loss {row['val_loss']:.4f}"
             line += f"  cost {row['cost']:.2f}" if row["cost"] is not None else ""
@@ -82,6 +97,11 @@ class Screen:
 
     def _draw(self) -> None:
         if not self._live:
+            return
+        if self._stage:
+            self._live.update(
+                Text(f"{self._stage}; {self._left_in_stage} trainings left", style="bold", overflow="ellipsis")
+            )
             return
         best = f"best {self._best['val_loss']:.4f} (#{self._best['id']})" if self._best else "no score yet"
         self._live.update(

@@ -99,8 +99,8 @@ def _go(path: Path, changes: dict[str, Any]) -> None:
     from evo.cli.screen import Screen
     from evo.driver import folder as folders
     from evo.driver import session
-    from evo.driver.loop import is_finished
     from evo.lineage import lock
+    from evo.lineage.runs import summary
     from evo.lineage.store import Lineage
 
     with lock.writer(path):
@@ -110,17 +110,17 @@ def _go(path: Path, changes: dict[str, Any]) -> None:
             f"{run.config.generations} generations of {run.config.population}, asked of {_who(run)}"
         )
         try:
-            if not is_finished(run):
+            if summary(path).state != "finished":
                 with Screen(run.config, run.candidates) as screen:
                     session.carry_on(run, screen)
         except (session.Interrupted, KeyboardInterrupt):
             output.note(f"stopped; nothing finished is lost. Go on with: {output.program()} resume {run.name}")
             raise typer.Exit(130) from None
-        rows = Lineage(run.path).read("candidates")
-    selection = run.config.selection
-    lines = report.ending(run.name, rows, selection, _shown(run.path), output.program())
+        lineage = Lineage(run.path)
+        rows, trainings, verdicts = (lineage.read(table) for table in ("candidates", "trainings", "verdicts"))
+    lines = report.ending(run.name, rows, trainings, verdicts, run.config, _shown(run.path), output.program())
     print("\n".join(map(output.clean, lines)))
-    if report.standing(rows, selection).leader is None:
+    if report.standing(rows, trainings, run.config).leader is None:
         raise typer.Exit(1)
 
 

@@ -23,7 +23,7 @@ from evo import persona
 from evo.config import Config
 from evo.errors import EvoError
 from evo.evaluator import Evaluator
-from evo.lineage import store
+from evo.lineage import schema, store
 from evo.trainer import device as devices
 
 
@@ -78,7 +78,12 @@ def create(
             store.write_text(aside / "evaluator" / file, (evaluator.folder / file).read_text(encoding="utf-8"))
         for seed in seeds:
             store.write_text(aside / "seeds" / f"{seed.slug}.txt", persona.render(seed.persona))
-        about = {"evo": evo.__version__, "data_sha256": data_sha256, "past_sha256": past_sha256(config, aside)}
+        about = {
+            "evo": evo.__version__,
+            "schema": schema.VERSION,
+            "data_sha256": data_sha256,
+            "past_sha256": past_sha256(config, aside),
+        }
         store.write_text(aside / "run.json", json.dumps(about, indent=2) + "\n")
         store.Lineage(aside)
         for folder in (aside / "lineage", aside):
@@ -102,6 +107,13 @@ def open_run(path: Path) -> RunFolder:
     if not (path / "run.json").is_file():
         raise EvoError(f"no run in {path}", hint="`evo runs` lists them", kind="run")
     about = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    if about.get("schema", 1) != schema.VERSION:
+        raise EvoError(
+            f"run {path.name} was begun by evo {about['evo']} with lineage schema {about.get('schema', 1)}; this evo searches "
+            f"with {schema.VERSION}, and would not go on to the same search",
+            hint="`evo show`, `evo sql` and `evo best` read it; start another: evo run",
+            kind="run",
+        )
     config = configuration.thaw(path / "config.toml")
     if past_sha256(config, path) != about["past_sha256"]:
         raise EvoError(
@@ -141,10 +153,10 @@ def extend(folder: RunFolder, changes: dict[str, Any]) -> RunFolder:
 
 def past_sha256(config: Config, folder: Path) -> str:
     """A hash of all that the past of a search depends on: the frozen evaluator and seeds, and the configuration but for
-    how long the search is and who trains.
+    how long the search is, who trains, and what comes after it.
     """
     files = sorted(p for part in ("evaluator", "seeds") for p in (folder / part).iterdir() if p.is_file())
-    values = config.model_dump(mode="json", exclude={"generations", "workers"})
+    values = config.model_dump(mode="json", exclude={"generations", "workers", "final"})
     values["files"] = [[f"{p.parent.name}/{p.name}", hashlib.sha256(p.read_bytes()).hexdigest()] for p in files]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 

@@ -7,23 +7,34 @@ it. What is durable is never asked for or trained again. No candidate's failure 
 import asyncio
 import datetime
 import json
-from collections.abc import Coroutine, Mapping
+import math
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from evo import draws, persona
+from evo.driver.ending import Ending
 from evo.driver.folder import RunFolder
+from evo.driver.training import Trainings, ranking_seconds
 from evo.driver.workers import Asker, Pool
 from evo.errors import EvoError
 from evo.evaluator import code_hash, files_hash
+from evo.finals import SECOND_CLOCK
 from evo.lineage.store import Lineage, Row
 from evo.proposer import answer, prompt
 from evo.proposer.client import price
 from evo.search import Plan, Search
-from evo.selection import BASELINE, cost
+from evo.selection import BASELINE
 from evo.status import Status
+from evo.trainer.job import Rung
 from evo.verify import static
 
-EPOCH = datetime.datetime(1970, 1, 1)
+Works = Sequence[Coroutine[Any, Any, Row | None]]
+
+_SHARED = (
+    *("status", "reason", "val_loss", "cost", "reported_vloss", "reported_elapsed_min", "n_params", "rung_loss"),
+    "output_tail",
+)
+"""Columns that a candidate takes from its first training."""
 
 
 class Watcher(Protocol):
@@ -34,6 +45,12 @@ class Watcher(Protocol):
 
     def tick(self, asking: int, training: int, slots: int) -> None:
         """How many are being asked for and trained now."""
+
+    def stage(self, said: str, trainings: int) -> None:
+        """The search is done, and so many trainings follow: what they are for."""
+
+    def training(self, row: Mapping[str, Any]) -> None:
+        """One of them is durable."""
 
 
 class Driver:
@@ -54,23 +71,46 @@ class Driver:
         self._clock = self.search.selector.holds_clock
         self._asking = 0
         self._calibrated: set[int] = set()
-        self._baseline_seconds: dict[tuple[str, str], list[float]] = {}
+        self._trainings = Trainings(folder, self.lineage, trainers)
 
     async def run(self) -> None:
-        """Go on from what the lineage holds until every candidate has its row.
+        """Go on from what the lineage holds until every candidate has its row, and the run its verdict.
 
         Raises:
             EvoError: the endpoint is out, the disk is full, or the baseline does not train.
         """
         self.lineage.clear_unfinished()
-        for row in sorted(
-            self.lineage.read("trainings"), key=lambda row: (row["started_at"] or EPOCH, row["replicate"])
-        ):
-            self._note_baseline(row)
+        self._trainings.read()
         for row in self.lineage.read("candidates"):
             self.search.tell(row)
             self._watcher.row(row)
-        tasks = {asyncio.ensure_future(work) for work in self._due()}
+        await self._work_off(self._due(), self._due)
+        await self.finish()
+
+    async def finish(self, look_at: int | None = None) -> None:
+        """Train the finalists of a long run, and give the verdict on the leader.
+
+        Args:
+            look_at: the candidate to judge in place of the leader; the search itself is done.
+        """
+        self._trainings.read()
+        rows = self.lineage.read("candidates")
+        ending = Ending(self._folder, self.lineage, self._trainings)
+        await self._stage(*ending.finals(rows))
+        await self._stage(*ending.verdict_trainings(rows, look_at))
+        ending.give_verdict(rows, look_at)
+
+    async def _stage(self, said: str, works: Sequence[Coroutine[Any, Any, Row]]) -> None:
+        if works:
+            self._watcher.stage(said, len(works))
+            await self._work_off([self._trained(work) for work in works])
+
+    async def _trained(self, work: Coroutine[Any, Any, Row]) -> None:
+        self._watcher.training(await work)
+
+    async def _work_off(self, first: Works, due: Callable[[], Works] = list) -> None:
+        """Work on what is due, first and later, until nothing is; rows that come of it are told. An error ends it all."""
+        tasks = {asyncio.ensure_future(work) for work in first}
         done: set[asyncio.Task[Row | None]] = set()
         self._watcher.tick(0, 0, self._trainers.slots)
         try:
@@ -80,14 +120,14 @@ class Driver:
                     if finished := task.result():
                         self.search.tell(finished)
                         self._watcher.row(finished)
-                tasks |= {asyncio.ensure_future(work) for work in self._due()}
+                tasks |= {asyncio.ensure_future(work) for work in due()}
                 self._watcher.tick(self._asking, self._trainers.busy, self._trainers.slots)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*done, *tasks, return_exceptions=True)
 
-    def _due(self) -> list[Coroutine[Any, Any, Row | None]]:
+    def _due(self) -> Works:
         """What can be begun now: candidates, and the baseline's trainings that go before them."""
         work: list[Coroutine[Any, Any, Row | None]] = []
         plans = self.search.ask()
@@ -100,7 +140,7 @@ class Driver:
         return [*work, *(self._evaluate(plan) for plan in plans)]
 
     async def _calibrate(self, replicate: int) -> None:
-        await self._train(BASELINE, replicate, self._evaluator.baseline)
+        await self._trainings.train(BASELINE, replicate, self._evaluator.baseline)
 
     async def _evaluate(self, plan: Plan) -> Row:
         """One candidate, from its plan to its durable row."""
@@ -185,52 +225,22 @@ class Driver:
             same = f"the same code as candidate {twin['id']}" + ("" if twin["id"] else ", the baseline")
             row["status"], row["reason"], row["twin"] = str(Status.DUPLICATE), same, twin["id"]
             return
-        recorded = self.lineage.read_record("trainings", plan.id, 0)
-        training = recorded[0] if recorded else await self._train(plan.id, 0, files)
-        shared = (
-            "status",
-            "reason",
-            "val_loss",
-            "cost",
-            "reported_vloss",
-            "reported_elapsed_min",
-            "n_params",
-            "output_tail",
-        )
-        for column in shared:
+        median = self.search.rung(plan.id) if plan.id != BASELINE and self._evaluator.spec.rung_step else None
+        rung = Rung(self._evaluator.spec.rung_step, *median) if median else None
+        training = await self._trainings.train(plan.id, 0, files, rung=rung)
+        for column in _SHARED:
             row[column] = training[column]
-        row["seconds"] = _ranking_seconds(training)
+        row["seconds"] = ranking_seconds(training)
+        if self._clock and self._is_in_doubt(plan.id, training):
+            again = await self._trainings.train(plan.id, SECOND_CLOCK, files)
+            if again["cost"] is not None and again["cost"] < (row["cost"] or math.inf):
+                row["cost"], row["seconds"] = again["cost"], ranking_seconds(again)  # what disturbs a clock adds to it
 
-    async def _train(self, number: int, replicate: int, files: dict[str, str]) -> Row:
-        """One training, its curve and then its row made durable."""
-        seed, data_seed = draws.replicate_seeds(self._config.seed, replicate)
-        judged = await self._trainers.judge(files, seed, data_seed)
-        row: Row = {"run": self.lineage.run, "id": number, "replicate": replicate, "seed": seed}
-        for column in (
-            *("status", "reason", "val_loss", "bits_per_byte", "reported_vloss", "reported_elapsed_min", "n_params"),
-            *("cpu_seconds", "wall_seconds", "peak_memory_bytes", "device", "host", "isolation", "output_tail"),
-        ):
-            row[column] = judged.get(column)
-        row["status"] = str(row["status"])
-        row["started_at"] = _when(judged.get("started_at"))
-        self._note_baseline(row)
-        if row["status"] == Status.OK:
-            row["cost"] = cost(_ranking_seconds(row), self._unit(row))
-        else:
-            row["cost"] = None
-        points = [{"run": row["run"], "id": number, "replicate": replicate, **p} for p in judged.get("curve", ())]
-        self.lineage.append("curves", (number, replicate), points)
-        self.lineage.append("trainings", (number, replicate), [row])
-        return row
-
-    def _note_baseline(self, training: Row) -> None:
-        if training["id"] == BASELINE and training["status"] == Status.OK:
-            self._baseline_seconds.setdefault(_worker(training), []).append(_ranking_seconds(training))
-
-    def _unit(self, training: Row) -> list[float]:
-        """Seconds of the baseline on that worker; where it has not trained there yet, on workers of that device."""
-        there = self._baseline_seconds.get(_worker(training), [])
-        return there or [s for w, all_ in self._baseline_seconds.items() if w[1] == training["device"] for s in all_]
+    def _is_in_doubt(self, number: int, training: Row) -> bool:
+        """Whether two clocks disagree on what a candidate costs, and it would lead were it cheap enough."""
+        most = self._config.selection.max_cost
+        leads = self.search.would_lead(number, training["val_loss"])
+        return number != BASELINE and leads and self._trainings.clocks_disagree(training, most)
 
     def _base_files(self, plan: Plan) -> dict[str, str]:
         if plan.base == BASELINE:
@@ -267,29 +277,8 @@ class Driver:
         return row
 
 
-def is_finished(folder: RunFolder) -> bool:
-    """Whether every candidate's row and every training of the baseline is durable."""
-    lineage, search = Lineage(folder.path), Search(folder.config, folder.seeds)
-    candidates = all(lineage.has("candidates", number) for number in range(search.last + 1))
-    return candidates and all(lineage.has("trainings", BASELINE, k) for k in search.calibrations().values())
-
-
-def _worker(training: Row) -> tuple[str, str]:
-    """What shares a unit of cost: a machine and a kind of device."""
-    return str(training["host"]), str(training["device"])
-
-
-def _ranking_seconds(training: Row) -> float:
-    """The seconds that rank a training: CPU seconds of a CPU slot, wall seconds elsewhere."""
-    return float((training["cpu_seconds"] if training["device"] == "cpu" else training["wall_seconds"]) or 0.0)
-
-
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-
-
-def _when(seconds: float | None) -> datetime.datetime | None:
-    return None if seconds is None else datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)
 
 
 def _first_line(prose: str) -> str:

@@ -100,8 +100,13 @@ def check_endpoint(config: Config) -> None:
         raise EvoError(wrong, hint="evo doctor; nothing was asked or trained", kind="endpoint")
 
 
-def carry_on(run: RunFolder, watcher: Watcher) -> None:
-    """Run the search from where its lineage stands to its end; the caller holds the run's lock.
+def carry_on(run: RunFolder, watcher: Watcher, look_at: int | None = None) -> None:
+    """Run the search from where its lineage stands to its end and its verdict; the caller holds the run's lock.
+
+    Args:
+        run: the run.
+        watcher: who is told.
+        look_at: of a run that is done: give a verdict on this candidate, and ask nobody for answers.
 
     Raises:
         EvoError: what ended it before its time.
@@ -109,7 +114,8 @@ def carry_on(run: RunFolder, watcher: Watcher) -> None:
     """
     from evo.driver import workers
 
-    check_endpoint(run.config)
+    if look_at is None:
+        check_endpoint(run.config)
     settings = run.config.workers
     device = devices.find(settings.device, settings.slots, settings.threads)
     found = run.evaluator.load_data().sha256()
@@ -118,21 +124,22 @@ def carry_on(run: RunFolder, watcher: Watcher) -> None:
         raise EvoError(f"the data changed since the run began: {changed}", kind="data")
     key = run.config.model.key_variable
     with _endpoint(run.config) as where, workers.ray_started(settings, device, key) as ray:
-        asyncio.run(_drive(run, watcher, ray, where, device))
+        asyncio.run(_drive(run, watcher, ray, where, device, look_at))
 
 
-async def _drive(run: RunFolder, watcher: Watcher, ray: object, where: Endpoint, device: object) -> None:
+async def _drive(
+    run: RunFolder, watcher: Watcher, ray: object, where: Endpoint, device: devices.Device, look_at: int | None
+) -> None:
     from evo.driver import workers
-    from evo.trainer.device import Device
 
-    assert isinstance(device, Device)
     slots = workers.cluster_slots(ray, run.config.workers, device)
     trainers = workers.Trainers(ray, run.evaluator, device, run.data_sha256, slots)
     proposer = workers.RemoteProposer(ray, where, run.config.model)
     with _signals_cancel() as stopped:
         try:
             await trainers.start()
-            await Driver(run, proposer, trainers, watcher).run()
+            driver = Driver(run, proposer, trainers, watcher)
+            await (driver.run() if look_at is None else driver.finish(look_at))
         except asyncio.CancelledError:
             if not stopped:
                 raise

@@ -22,6 +22,7 @@ from evo.proposer.client import Endpoint
 from evo.status import Status
 from evo.trainer.actor import TrainerActor
 from evo.trainer.device import Device
+from evo.trainer.job import Job
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH", re.IGNORECASE)
 _ATTEMPTS = 3
@@ -34,8 +35,8 @@ class Pool(Protocol):
     busy: int
     slots: int
 
-    async def judge(self, files: dict[str, str], seed: int, data_seed: int) -> dict[str, Any]:
-        """One training, when a slot is free; see `evo.trainer.trainer.Judgement`."""
+    async def judge(self, job: Job) -> dict[str, Any]:
+        """One training, when a slot is free; see `evo.trainer.job.Judgement`."""
 
 
 class Asker(Protocol):
@@ -126,13 +127,13 @@ class Trainers:
             self._free.put_nowait(actor)
         return list(hosts)
 
-    async def judge(self, files: dict[str, str], seed: int, data_seed: int) -> dict[str, Any]:
+    async def judge(self, job: Job) -> dict[str, Any]:
         """One training on the next free trainer. A trainer that is lost is replaced and the training tried again."""
         for _ in range(_ATTEMPTS):
             actor = await self._free.get()
             self.busy += 1
             try:
-                judged: dict[str, Any] = await _ref(actor.judge.remote(files, seed, data_seed))
+                judged: dict[str, Any] = await _ref(actor.judge.remote(job))
                 return judged
             except self._ray.exceptions.RayActorError:
                 actor = self._start()

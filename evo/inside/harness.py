@@ -6,11 +6,14 @@
     harness.report(step, train, val)        one point of the curve
     harness.keep(model)                     this model is the result
 
-It imports nothing of `evo`, holds no held-out token, and never decides what a score is.
+Batches come over a pipe from the process that judges, which draws and counts them. It imports nothing of `evo`, holds no
+held-out token, and never decides what a score is.
 """
 
 import json
+import os
 import pathlib
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,13 +25,21 @@ _HERE = pathlib.Path(__file__).resolve().parent
 _JOB = json.loads((_HERE / "job.json").read_text(encoding="utf-8"))
 _START = time.perf_counter()
 _PARTS = ("train", "val")
+_ANSWERS, _QUESTIONS = (int(fd) for fd in os.environ["EVO_FDS"].split(",")[2:4])
+_LOCK = threading.Lock()
 
 device: str = _JOB["device"]
 vocab_size: int = _JOB["vocab_size"]
-drawn: dict[str, int] = dict.fromkeys(_PARTS, 0)
-"""Batches drawn so far, by part."""
 kept: list[Any] = []
 """The last model handed to `keep`, if any."""
+
+
+class Protected(ValueError):
+    """A size that may not be changed was asked for."""
+
+
+class Over(BaseException):
+    """The short run that goes before a full training has drawn all that it gets."""
 
 
 def batches(part: str, batch_size: int | None = None, block_size: int | None = None) -> Iterator[Any]:
@@ -40,25 +51,46 @@ def batches(part: str, batch_size: int | None = None, block_size: int | None = N
         block_size: tokens in a sequence; the evaluator's, and only that.
 
     Raises:
-        ValueError: for another part, or for sizes that are not the evaluator's.
+        ValueError: for another part.
+        Protected: for sizes that are not the evaluator's.
     """
     if part not in _PARTS:
         raise ValueError(f"expected part 'train' or 'val', found {part!r}")
     for name, given in (("batch_size", batch_size), ("block_size", block_size)):
         if given is not None and given != _JOB[name]:
-            raise ValueError(f"{name} is protected: expected {_JOB[name]}, found {given!r}")
+            raise Protected(f"{name}: expected {_JOB[name]}, found {given!r}")
     return _draw(part, _JOB["batch_size"], _JOB["block_size"])
 
 
 def _draw(part: str, batch_size: int, block_size: int) -> Iterator[Any]:
-    tokens = torch.from_numpy(numpy.memmap(_HERE / "data" / f"{part}.bin", dtype=numpy.uint16, mode="c"))
-    generator = torch.Generator().manual_seed(_JOB["data_seed"] + _PARTS.index(part))
-    offsets = torch.arange(block_size + 1)
     while True:
-        starts = torch.randint(len(tokens) - block_size, (batch_size, 1), generator=generator)
-        rows = tokens[starts + offsets].to(torch.int64).to(device)  # (batch_size, block_size + 1)
-        drawn[part] += 1
+        rows = ask(part[:1].encode(), batch_size, block_size + 1)
         yield rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+
+
+def ask(question: bytes, rows: int, columns: int) -> Any:
+    """Tokens from the process that judges, int64 of shape (rows, columns) on `device`.
+
+    Raises:
+        Over: there are no more.
+    """
+    with _LOCK:
+        os.write(_QUESTIONS, question)
+        if _receive(1) != b"\0":
+            raise Over
+        data = _receive(2 * rows * columns)
+    tokens = numpy.frombuffer(data, dtype="<u2").astype(numpy.int64).reshape(rows, columns)
+    return torch.from_numpy(tokens).to(device)
+
+
+def _receive(count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = os.read(_ANSWERS, count - len(data))
+        if not piece:
+            raise RuntimeError("the process that judges this training is gone")
+        data += piece
+    return data
 
 
 def report(step: int, train_loss: float | None = None, val_loss: float | None = None) -> None:

@@ -1,7 +1,8 @@
 """First process of a sandbox: imports torch, then starts one job at a time and says how it ended.
 
 Run as `python launcher.py START THREADS` with four inherited file descriptors, numbers in EVO_FDS: commands in, status
-out, requests in, replies out (the last two belong to the model server). Commands and status are JSON lines:
+out, requests in, replies out (the last two belong to the job: windows in and logits out of the model server, batches in
+and questions out of the harness). Commands and status are JSON lines:
 
     {"job": "train", "scratch": DIR, "limits": {...}}   →  {"begin": pid, "cpu_seconds": s} … {"exit": code, "signal": n}
     {"job": "reap"}                                     →  {"reaped": n, "cpu_seconds": s}
@@ -16,6 +17,7 @@ import ctypes
 import json
 import os
 import resource
+import select
 import signal
 import sys
 import time
@@ -65,12 +67,7 @@ def run_job(job: str, scratch: str, limits: dict[str, int], fds: list[int]) -> N
         say(status, begin=os.getpid(), cpu_seconds=time.process_time())
         os.close(commands)
         os.close(status)
-        if job == "train":
-            os.close(requests)
-            os.close(replies)
-            code = train_job.main()
-        else:
-            code = serve_job.main(requests, replies)
+        code = train_job.main() if job == "train" else serve_job.main(requests, replies)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
@@ -111,8 +108,10 @@ def ended(pid: int) -> tuple[int, int]:
             return (0, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), 0)
 
 
-def reap() -> int:
-    """Wait for every child that has ended; return how many."""
+def reap(requests: int) -> int:
+    """Wait for every child that has ended, and drop what they were sent and did not read; return how many."""
+    while select.select([requests], [], [], 0)[0] and os.read(requests, 65536):
+        pass
     count = 0
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -151,7 +150,7 @@ def main() -> None:
         for line in iter(lines.readline, ""):
             command = json.loads(line)
             if command["job"] == "reap":
-                count = reap()
+                count = reap(fds[2])
                 used = resource.getrusage(resource.RUSAGE_CHILDREN)
                 say(status, reaped=count, cpu_seconds=used.ru_utime + used.ru_stime)
             else:

@@ -48,11 +48,24 @@ def rebuild(job: dict[str, Any]) -> Any:
     args = [value_of(arg, module) for arg in given["args"]]
     kwargs = {key: value_of(arg, module) for key, arg in given["kwargs"].items()}
     model = module.GPT(*args, **kwargs)
+    weights = load_file("out/weights.safetensors")
+    take_number_types(model, weights)
     try:
-        model.load_state_dict(load_file("out/weights.safetensors"))
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise Refused("not_rebuildable", " ".join(str(error).split())[:300]) from None
     return model.to(job["device"]).eval()
+
+
+def take_number_types(model: Any, weights: dict[str, Any]) -> None:
+    """Give `model` the number types in which it was trained: one for all, or tensor by tensor where they are mixed."""
+    kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    if len(kinds) == 1:
+        model.to(kinds.pop())
+        return
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if name in weights and tensor.is_floating_point():
+            tensor.data = tensor.data.to(weights[name].dtype)
 
 
 def answer(model: Any, windows: Any, job: dict[str, Any]) -> bytes:

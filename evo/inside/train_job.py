@@ -1,7 +1,8 @@
 """The training job: runs a candidate's `train()` and leaves the trained model behind as plain tensors.
 
 Writes into `out/` of its scratch folder: `result.json` (what the candidate reported, the constructor's arguments, or a
-failure with its name), `weights.safetensors`, and `probe.bin` (logits of the trained model on `data/probe.bin`).
+failure with its name), `weights.safetensors`, and `probe.bin` (logits of the trained model on windows that it gets
+when its weights are saved).
 It owns how the result is found and never what it is worth.
 """
 
@@ -44,9 +45,13 @@ def plain(value: Any) -> dict[str, Any]:
     return {"class": type(value).__name__, "fields": {key: plain(item) for key, item in fields.items()}}
 
 
-def watch(gpt: Any) -> list[Any]:
-    """Make every GPT remember its constructor's arguments, and return the list in which the last trained one is kept."""
+def watch(gpt: Any) -> tuple[list[Any], list[int]]:
+    """Make every GPT remember its constructor's arguments.
+
+    Returns two lists that fill: with the last GPT that trained, or was made, and with one number for each that was made.
+    """
     trained: list[Any] = []
+    made: list[int] = []
     init, call = gpt.__init__, gpt.__call__
 
     def remembering_init(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -55,6 +60,7 @@ def watch(gpt: Any) -> list[Any]:
         if type(self) is gpt:
             self.__dict__["_evo_arguments"] = arguments
             trained[:] = [self]
+            made.append(len(made))
 
     def remembering_call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.training and torch.is_grad_enabled() and type(self) is gpt:
@@ -62,7 +68,7 @@ def watch(gpt: Any) -> list[Any]:
         return call(self, *args, **kwargs)
 
     gpt.__init__, gpt.__call__ = remembering_init, remembering_call
-    return trained
+    return trained, made
 
 
 def unwrap(model: Any, gpt: Any) -> Any:
@@ -84,10 +90,9 @@ def reported_pair(value: Any) -> tuple[float, float]:
         raise Unfit("contract", "train() must return two numbers, best_vloss, elapsed_min") from None
 
 
-def probe_logits(model: Any, job: dict[str, Any]) -> bytes:
-    """Logits of the trained model on the probe windows: float32 (rows, time, vocab), as bytes."""
-    windows = numpy.fromfile("data/probe.bin", dtype=numpy.uint16).astype(numpy.int64).reshape(-1, job["block_size"])
-    idx = torch.from_numpy(windows).to(job["device"])
+def probe_logits(model: Any, job: dict[str, Any], harness: Any) -> bytes:
+    """Logits of the trained model on windows that are chosen now: float32 (rows, time, vocab), as bytes."""
+    idx = harness.ask(b"p", job["probe_rows"], job["block_size"])
     model.eval()
     with torch.no_grad():
         logits, _ = model(idx, torch.zeros_like(idx))
@@ -95,27 +100,66 @@ def probe_logits(model: Any, job: dict[str, Any]) -> bytes:
     return data
 
 
-def seed_everything(seed: int) -> None:
-    """Every global generator that a candidate may draw from."""
+def seed_everything(seed: int) -> list[str]:
+    """Seed every global generator that a candidate may draw from; return the list in which seeds of its own are noted."""
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+    noted: list[str] = []
+    for module, name in (
+        *((random, "seed"), (numpy.random, "seed"), (torch, "manual_seed"), (torch, "seed")),
+        *(
+            (torch.random, "manual_seed"),
+            (torch.random, "seed"),
+            (torch.cuda, "manual_seed"),
+            (torch.mps, "manual_seed"),
+        ),
+    ):
+        setattr(module, name, noting(getattr(module, name), f"{module.__name__}.{name}", noted))
+    return noted
+
+
+def noting(seed: Any, name: str, noted: list[str]) -> Any:
+    """A seeding function that notes a call from anything but an installed library."""
+    libraries = (sys.prefix, sys.base_prefix, sys.exec_prefix)
+
+    def seeding(*args: Any, **kwargs: Any) -> Any:
+        caller = sys._getframe(1)
+        if not caller.f_code.co_filename.startswith((*libraries, "<frozen")):
+            noted.append(f"{name} on line {caller.f_lineno} of {pathlib.Path(caller.f_code.co_filename).name}")
+        return seed(*args, **kwargs)
+
+    return seeding
 
 
 def train(job: dict[str, Any]) -> dict[str, Any]:
     """Train and save; return what goes into result.json."""
-    seed_everything(job["seed"])
+    noted = seed_everything(job["seed"])
     train_file, model_file = (pathlib.Path(name).stem for name in job["files"])
     import harness  # type: ignore[import-not-found]  # it lies beside the candidate's files
 
-    gpt = getattr(importlib.import_module(model_file), "GPT", None)
-    if not isinstance(gpt, type) or not issubclass(gpt, torch.nn.Module):
-        raise Unfit("contract", f"{model_file}.py must define GPT, a torch.nn.Module")
-    trained = watch(gpt)
-    train_module = importlib.import_module(train_file)
-    if not callable(getattr(train_module, "train", None)):
-        raise Unfit("contract", f"{train_file}.py must define train()")
-    vloss, minutes = reported_pair(train_module.train())
+    trained: list[Any] = []
+    made: list[int] = []
+    gpt: Any = None
+    try:
+        gpt = getattr(importlib.import_module(model_file), "GPT", None)
+        if not isinstance(gpt, type) or not issubclass(gpt, torch.nn.Module):
+            raise Unfit("contract", f"{model_file}.py must define GPT, a torch.nn.Module")
+        trained, made = watch(gpt)
+        train_module = importlib.import_module(train_file)
+        if not callable(getattr(train_module, "train", None)):
+            raise Unfit("contract", f"{train_file}.py must define train()")
+        vloss, minutes = reported_pair(train_module.train())
+    except harness.Over:
+        if not trained:
+            return {"certain": False}  # it draws before it makes a model: a short run tells nothing
+        vloss = minutes = math.nan
+    except harness.Protected as changed:
+        raise Unfit("protected_setting", str(changed)) from None
+    if torch.initial_seed() != job["seed"]:
+        noted.append("another seed of torch's default generator")
+    if noted:
+        raise Unfit("protected_setting", f"seed: expected the harness's alone, found {noted[0]}")
     if not (harness.kept or trained):
         raise Unfit("contract", f"train() made no GPT of {model_file}.py")
     result = unwrap(harness.kept[0] if harness.kept else trained[0], gpt)
@@ -123,13 +167,13 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise Unfit("not_finite", "the trained weights are not finite")
     save_file(tensors, "out/weights.safetensors")
-    pathlib.Path("out/probe.bin").write_bytes(probe_logits(result, job))
+    pathlib.Path("out/probe.bin").write_bytes(probe_logits(result, job, harness))
     return {
         "reported_vloss": vloss if math.isfinite(vloss) else None,
         "reported_elapsed_min": minutes if math.isfinite(minutes) else None,
         "arguments": result.__dict__["_evo_arguments"],
+        "certain": bool(harness.kept) or len(made) == 1,  # which model is the result, should this be a short run
         "n_params": sum(p.numel() for p in result.parameters()),
-        "batches": dict(harness.drawn),
     }
 
 

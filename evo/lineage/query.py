@@ -13,9 +13,17 @@ from evo.lineage import schema
 
 _SCORES = """
 CREATE VIEW scores AS
-SELECT run, id, count(*) AS trainings, avg(val_loss) AS mean_loss, stddev_samp(val_loss) AS sd,
-       stddev_samp(val_loss) / sqrt(count(*)) AS se, median(cpu_seconds) AS cpu_seconds, median(cost) AS cost
-FROM trainings WHERE status = 'ok' GROUP BY run, id
+WITH told AS (
+    SELECT run, id, count(*) AS trainings, avg(val_loss) AS mean_loss, stddev_samp(val_loss) AS sd,
+           avg(text_se) AS text_se, median(cpu_seconds) AS cpu_seconds, median(cost) AS cost
+    FROM trainings WHERE status = 'ok' AND val_loss IS NOT NULL AND replicate <> 900000 GROUP BY run, id
+), pooled AS (
+    SELECT run, sqrt(sum((trainings - 1) * sd * sd) / sum(trainings - 1)) AS pooled_sd
+    FROM told WHERE trainings > 1 GROUP BY run
+)
+SELECT run, id, trainings, mean_loss, sd, pooled_sd, pooled_sd / sqrt(trainings) AS seed_se, text_se,
+       sqrt(pooled_sd * pooled_sd / trainings + text_se * text_se) AS val_loss_se, cpu_seconds, cost
+FROM told LEFT JOIN pooled USING (run)
 """
 
 
@@ -32,9 +40,11 @@ class Answer:
 
 
 def connect(population: Path, run: str | None = None, text: str | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection in memory with the views `candidates`, `trainings`, `curves`, `calls`, `verdicts`, and `scores`: the
-    mean, standard deviation and standard error of a candidate's trainings. Given the `text` of a query, only the views
-    that it names are made: each opens its files.
+    """A connection in memory with the views `candidates`, `trainings`, `curves`, `calls`, `verdicts`, and `scores`.
+
+    `scores` holds the mean loss of a candidate's trainings with its standard error, whose seed part comes from the
+    deviation pooled over all candidates of the run that were trained more than once, and whose text part is `text_se`.
+    Given the `text` of a query, only the views that it names are made: each opens its files.
     """
     connection = duckdb.connect()
     named = set(schema.TABLES) if text is None else set(re.findall(r"\w+", text.lower()))
@@ -45,12 +55,11 @@ def connect(population: Path, run: str | None = None, text: str | None = None) -
             continue
         files = sorted(population.glob(f"{_glob_name(run)}/lineage/{table}/[0-9]*.parquet"))
         wanted = ", ".join(f'"{c.name}"' for c in columns)
-        if files:
+        source = "SELECT " + ", ".join(f'NULL::{c.kind} AS "{c.name}"' for c in columns) + " WHERE false"
+        if files:  # those of an older schema lack columns, which the empty rows bring
             names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
-            source = f"SELECT {wanted} FROM read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
-        else:
-            nothing = ", ".join(f'NULL::{c.kind} AS "{c.name}"' for c in columns)
-            source = f"SELECT {nothing} WHERE false"
+            rows = f"SELECT * FROM read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+            source = f"SELECT {wanted} FROM ({rows} UNION ALL BY NAME {source})"
         connection.execute(f"CREATE VIEW {table} AS {source}")
     if "trainings" in named:
         connection.execute(_SCORES)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo.errors import EvoError
+from evo.finals import SECOND_CLOCK
 from evo.lineage import lock
 
 
@@ -38,13 +39,17 @@ def summary(path: Path) -> RunSummary:
         config = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
         generations, population = int(config["generations"]), int(config["population"])
         evaluator, model = str(config["evaluator"]), str(config["model"]["name"])
+        has_end = "final" in config  # older runs ended with their last candidate
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvoError(f"the frozen configuration of {path} cannot be read: {error}", kind="run") from None
     total = 1 + len(list((path / "seeds").glob("*.txt"))) + generations * population
     done = len(list((path / "lineage" / "candidates").glob("[0-9]*.parquet")))
     every = int(config.get("baseline_every", population))
-    baselines = len(list((path / "lineage" / "trainings").glob("000000-*.parquet")))
-    whole = done >= total and baselines >= 1 + math.ceil(generations * population / every)
+    trained = [tuple(map(int, p.stem.split("-"))) for p in (path / "lineage" / "trainings").glob("[0-9]*-*.parquet")]
+    baselines = sum(number == 0 and replicate < SECOND_CLOCK for number, replicate in trained)
+    whole = done >= total and baselines > math.ceil(generations * population / every)
+    if has_end:
+        whole = whole and any((path / "lineage" / "verdicts").glob(f"{total:06d}-*.parquet"))
     state = "finished" if whole else "running" if lock.is_held(path) else "stopped"
     return RunSummary(path.name, state, done, total, generations, evaluator, model)
 

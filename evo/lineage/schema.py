@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 """Of the schema, in every file's metadata under `METADATA_KEY`."""
 METADATA_KEY = b"evo_schema"
 
@@ -51,6 +51,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("reported_vloss", "DOUBLE", "best_vloss as the candidate reports it; never used"),
         Column("reported_elapsed_min", "DOUBLE", "elapsed_min as the candidate reports it; never used", True),
         Column("n_params", "BIGINT", "parameters of the trained model"),
+        Column("rung_loss", "DOUBLE", "validation loss that it reported at the evaluator's rung"),
         Column("output_tail", "VARCHAR", "the last of what its training printed, at most 16 kB", True),
         Column("model", "VARCHAR", "the model that answered"),
         Column("tokens", "BIGINT", "input and output tokens of its calls"),
@@ -60,18 +61,27 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "trainings": (
         _RUN,
         _ID,
-        Column("replicate", "BIGINT", "0 for the first training; the baseline has many"),
+        Column(
+            "replicate",
+            "BIGINT",
+            "0 the first training, from 1 fresh seeds, 900000 the first again for its seconds, from 1000000 verdicts",
+        ),
         Column("seed", "BIGINT", "of the initialisation; the data order has one of its own"),
         Column("cost", "DOUBLE", "seconds over the baseline's recent median on that worker, in steps of 0.25", True),
         Column("status", "VARCHAR", "ok, or the name of its failure"),
         Column("reason", "VARCHAR", "one line that says what went wrong"),
         Column("val_loss", "DOUBLE", "held-out loss, nats a token, computed by us"),
-        Column("bits_per_byte", "DOUBLE", "the same in bits a byte of text"),
+        Column("text_se", "DOUBLE", "standard error of val_loss that the choice of text gives, by blocks of 4 kB"),
+        Column("bits_per_byte", "DOUBLE", "val_loss in bits a byte of text"),
+        Column("test_loss", "DOUBLE", "loss on the test part, nats a token; only where a verdict asked for it"),
         Column("reported_vloss", "DOUBLE", "best_vloss as the candidate reports it"),
+        Column("reported_gap", "DOUBLE", "reported_vloss less val_loss"),
         Column("reported_elapsed_min", "DOUBLE", "elapsed_min as the candidate reports it", True),
         Column("n_params", "BIGINT", "parameters of the trained model"),
+        Column("rung_loss", "DOUBLE", "validation loss that it reported at the evaluator's rung"),
         Column("cpu_seconds", "DOUBLE", "of the whole process tree", True),
         Column("wall_seconds", "DOUBLE", "by our clock", True),
+        Column("verify_seconds", "DOUBLE", "that rebuilding, scoring and probing took, by our clock", True),
         Column("peak_memory_bytes", "BIGINT", "resident, of the whole process tree", True),
         Column("device", "VARCHAR", "cpu, cuda or mps", True),
         Column("host", "VARCHAR", "machine that trained", True),
@@ -107,9 +117,18 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "verdicts": (
         _RUN,
         _ID,
+        Column("after", "BIGINT", "candidates that the run had when `test` was looked at"),
+        Column("look", "BIGINT", "1 for the run's first look at `test`; a row that judged nothing counts as none"),
+        Column("verdict", "VARCHAR", "better, not shown to be better, or nothing to judge"),
+        Column("seeds", "BIGINT", "fresh seeds of each side"),
+        Column("difference", "DOUBLE", "candidate's mean loss on `test` less the baseline's, nats a token"),
+        Column("low", "DOUBLE", "lower end of its 95 % interval (Welch)"),
+        Column("high", "DOUBLE", "upper end of its 95 % interval (Welch)"),
+        Column("p_welch", "DOUBLE", "one-sided p of Welch's test that the candidate is better"),
+        Column("p_permutation", "DOUBLE", "the same by exact permutation"),
+        Column("p_holm", "DOUBLE", "p_welch corrected for the run's other looks (Holm)"),
+        Column("details", "VARCHAR", "JSON: seeds and losses of both sides"),
         Column("created_at", "TIMESTAMP", "when `test` was looked at, UTC", True),
-        Column("verdict", "VARCHAR", "what was concluded"),
-        Column("details", "VARCHAR", "JSON: seeds, losses, interval, p"),
     ),
 }
 

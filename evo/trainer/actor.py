@@ -5,7 +5,8 @@ from typing import Any
 
 from evo.evaluator import Evaluator
 from evo.trainer.device import Device
-from evo.trainer.trainer import Job, Trainer
+from evo.trainer.job import Job
+from evo.trainer.trainer import Trainer
 
 
 class TrainerActor:
@@ -20,6 +21,6 @@ class TrainerActor:
         """The host's name, once the data is loaded."""
         return platform.node()
 
-    def judge(self, files: dict[str, str], seed: int, data_seed: int) -> dict[str, Any]:
+    def judge(self, job: Job) -> dict[str, Any]:
         """One training and its score."""
-        return self._trainer.judge(Job(files, seed, data_seed)).as_dict()
+        return self._trainer.judge(job).as_dict()

@@ -46,9 +46,9 @@ class Meter:
         self._disk_looked = 0.0
         self.usage = Usage()
 
-    def start(self, cpu_before: float) -> None:
-        """Begin a job: `cpu_before` seconds were used before a candidate's file was seen."""
-        self.cpu_before = cpu_before
+    def start(self, cpu_before: float, limits: Limits) -> None:
+        """Begin a job with limits of its own: `cpu_before` seconds were used before a candidate's file was seen."""
+        self.cpu_before, self._limits = cpu_before, limits
         self.began = time.perf_counter()
         self.usage = Usage()
 

@@ -20,10 +20,10 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ from evo.evaluator import Limits
 from evo.status import Status
 from evo.trainer import isolation
 from evo.trainer.device import Device
+from evo.trainer.failure import SandboxFailure, last_line, named
+from evo.trainer.feed import Feed
 from evo.trainer.processes import MARKER, LimitReached, Meter, Usage, kill_descendants, kill_marked
 
 _INSIDE = Path(__file__).resolve().parents[1] / "inside"
@@ -55,16 +57,32 @@ def clear_leftovers() -> int:
     return len(left)
 
 
-NAMED_INSIDE = ("contract", "not_finite", "not_rebuildable", "bad_shape")
-"""What a job may say of itself; every other status is ours to give."""
+def remove_below(folder: Path) -> None:
+    """Empty a folder, whatever rights a candidate took from itself below it.
 
+    Raises:
+        SandboxFailure: something stays.
+    """
 
-class SandboxFailure(Exception):
-    """A job that did not end well: its status and one-line reason."""
+    def insist(_: object, path: str, __: object) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.chmod(path, 0o700)
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
 
-    def __init__(self, status: Status, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, one_line(reason)
+    for entry in list(os.scandir(folder)):
+        if entry.is_dir(follow_symlinks=False):
+            for _ in range(64):  # each round reaches a level deeper
+                shutil.rmtree(entry.path, onerror=insist)
+                if not os.path.lexists(entry.path):
+                    break
+        else:
+            os.unlink(entry.path)
+    if any(os.scandir(folder)):
+        raise SandboxFailure(Status.KILLED, "what it left in its scratch folder cannot be removed")
 
 
 @dataclass
@@ -107,14 +125,16 @@ class Sandbox:
         self.device, self.limits = device, limits
         self.name = uuid.uuid4().hex
         self.scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
-        self._buffer, self._looked = b"", 0.0
+        self._buffer, self._looked, self._running = b"", 0.0, False
+        self._printed = 0
+        self._feed: Feed | None = None
+        self._watch: Callable[[], None] = lambda: None
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._fds: list[int] = []
         self._output = _Output(limits.output_mb * 1_000_000)
         try:
-            for folder in ("data", "out", "tmp"):
-                (self.scratch / folder).mkdir()
+            self._make_folders()
             for name, content in files.items():
                 self.write(name, content)
             self._launch()
@@ -166,21 +186,41 @@ class Sandbox:
         """The last 16 kB that it printed."""
         return self._output.text()
 
-    def train(self) -> int:
+    def train(self, feed: Feed, limits: Limits | None = None, watch: Callable[[], None] = lambda: None) -> int:
         """Run the training job to its end and return its exit code.
+
+        Args:
+            feed: answers the harness.
+            limits: of this job; default the sandbox's.
+            watch: called a few times a second; it ends the training by raising `LimitReached`.
 
         Raises:
             SandboxFailure: a limit was reached, or it was ended by a signal.
         """
-        self._begin("train")
-        ended = self._await("exit")
+        self._feed, self._watch = feed, watch
+        try:
+            self._begin("train", limits or self.limits)
+            ended = self._await("exit")
+        finally:
+            self._feed, self._watch = None, lambda: None
         self._settle()
         self._raise_for_signal(ended)
         return int(ended["exit"])
 
     def serve(self) -> None:
         """Start the model server; `logits` asks it."""
-        self._begin("serve")
+        self._begin("serve", self.limits)
+
+    def clear(self) -> None:
+        """End whatever runs here, and empty the scratch folder: what comes next finds nothing of what was before."""
+        kill_descendants(self._pid)
+        if self._running:
+            self._await("exit", checked=False)
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._replies, 1 << 16):
+                pass
+        remove_below(self.scratch)
+        self._make_folders()
 
     def logits(self, windows: npt.NDArray[np.uint16], vocab_size: int) -> npt.NDArray[np.float32]:
         """Logits of `windows` (rows, columns), as float32 (rows, columns, vocab_size).
@@ -194,7 +234,7 @@ class Sandbox:
             data = self._receive(4 * rows * columns * vocab_size)
             return np.frombuffer(data, dtype="<f4").reshape(rows, columns, vocab_size)
         length = min(struct.unpack("<I", self._receive(4))[0], 4096)
-        raise _named(self._receive(length), Status.CRASHED)
+        raise named(self._receive(length), Status.CRASHED)
 
     def close(self) -> None:
         """Kill everything that was started here and remove the scratch folder."""
@@ -236,8 +276,11 @@ class Sandbox:
         self._meter = Meter(self._pid, self.scratch, self.limits, count_cpu=self.device.ranks_by_cpu)
         self._await("ready", checked=False)
 
-    def _begin(self, job: str) -> None:
-        limits = self.limits
+    def _make_folders(self) -> None:
+        for folder in ("out", "tmp"):
+            (self.scratch / folder).mkdir(exist_ok=True)
+
+    def _begin(self, job: str, limits: Limits) -> None:
         kernel = {
             "memory_bytes": limits.memory_mb * 1_000_000,
             "file_bytes": limits.scratch_mb * 1_000_000,
@@ -246,9 +289,10 @@ class Sandbox:
         if self.device.ranks_by_cpu:
             kernel["cpu_seconds"] = int(limits.cpu_seconds) + 60  # a backstop: the meter's limit covers the whole tree
         before = self._reap()
+        self._running, self._looked, self._printed = True, 0.0, self._output.total
         self._command({"job": job, "scratch": str(self.scratch), "limits": kernel})
         begun = self._await("begin", checked=False)
-        self._meter.start(before + float(begun["cpu_seconds"]))
+        self._meter.start(before + float(begun["cpu_seconds"]), limits)
 
     def _settle(self) -> None:
         """A job has ended: take its clock, kill what it left running, and count the seconds of all of it."""
@@ -257,9 +301,14 @@ class Sandbox:
         kill_descendants(self._pid)
         usage.cpu_seconds = max(usage.cpu_seconds, self._reap() - self._meter.cpu_before)
         try:
+            self._check_output()
             self._meter.check_disk()
         except LimitReached as limit:
             raise SandboxFailure(limit.status, limit.reason) from None
+
+    def _check_output(self) -> None:
+        if self._output.total - self._printed > self._output.limit:
+            raise LimitReached(Status.WROTE_TOO_MUCH, f"printed over {self.limits.output_mb} MB")
 
     def _reap(self) -> float:
         """CPU seconds of every job of this sandbox that has ended."""
@@ -279,19 +328,46 @@ class Sandbox:
             while b"\n" in self._buffer:
                 line, _, self._buffer = self._buffer.partition(b"\n")
                 message: dict[str, Any] = json.loads(line)
+                if "exit" in message:
+                    self._running = False
                 if key in message:
                     return message
                 if "exit" in message:
                     self._raise_for_signal(message)
-                    raise SandboxFailure(Status.CRASHED, _last_line(self.output_tail()))
+                    raise SandboxFailure(Status.CRASHED, last_line(self.output_tail()))
             self._look(checked)
             if not checked and time.monotonic() > deadline:
                 raise SandboxFailure(Status.KILLED, f"the sandbox did not answer in {_START_SECONDS:g} seconds")
-            if select.select([self._status], [], [], _LOOK_SECONDS)[0]:
+            ready = select.select([self._status, *([self._replies] if self._feed else [])], [], [], _LOOK_SECONDS)[0]
+            if self._replies in ready:
+                self._answer_harness()
+            if self._status in ready:
                 piece = os.read(self._status, 65536)
                 if not piece:
                     raise SandboxFailure(Status.KILLED, "the sandbox's first process was killed")
                 self._buffer += piece
+
+    def _answer_harness(self) -> None:
+        """Hand out the batches that were asked for."""
+        assert self._feed is not None
+        try:
+            for asked in os.read(self._replies, 64):
+                view = memoryview(self._feed.answer(bytes([asked])))
+                while view:
+                    if select.select([], [self._requests], [], _LOOK_SECONDS)[1]:
+                        with contextlib.suppress(BlockingIOError):
+                            view = view[os.write(self._requests, view) :]
+                    elif self._has_ended():
+                        return  # without taking what it asked for
+                    self._look()
+        except LimitReached as limit:
+            self._end_for(limit)
+
+    def _has_ended(self) -> bool:
+        """Whether the launcher has said that the job ended; what it said stays to be awaited."""
+        if select.select([self._status], [], [], 0)[0]:
+            self._buffer += os.read(self._status, 65536)
+        return b'"exit"' in self._buffer
 
     def _look(self, checked: bool = True) -> None:
         """Check the limits, five times a second at most; a broken one kills everything below the launcher."""
@@ -299,12 +375,15 @@ class Sandbox:
             return
         self._looked = time.monotonic()
         try:
-            if self._output.total > self._output.limit:
-                raise LimitReached(Status.WROTE_TOO_MUCH, f"printed over {self.limits.output_mb} MB")
+            self._check_output()
             self._meter.check()
+            self._watch()
         except LimitReached as limit:
-            kill_descendants(self._pid)
-            raise SandboxFailure(limit.status, limit.reason) from None
+            self._end_for(limit)
+
+    def _end_for(self, limit: LimitReached) -> NoReturn:
+        kill_descendants(self._pid)
+        raise SandboxFailure(limit.status, limit.reason) from None
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -335,7 +414,7 @@ class Sandbox:
         if select.select([self._status], [], [], 0)[0]:
             ended = self._await("exit")
             self._raise_for_signal(ended)
-            raise SandboxFailure(Status.CRASHED, f"the model server ended: {_last_line(self.output_tail())}")
+            raise SandboxFailure(Status.CRASHED, f"the model server ended: {last_line(self.output_tail())}")
 
     def _raise_for_signal(self, ended: Mapping[str, Any]) -> None:
         number = int(ended.get("signal", 0))
@@ -343,32 +422,3 @@ class Sandbox:
             raise SandboxFailure(Status.TIMEOUT, f"over the limit of {self.limits.cpu_seconds:g} CPU seconds")
         if number:
             raise SandboxFailure(Status.KILLED, f"ended by signal {signal.Signals(number).name}")
-
-
-def crash(tail: str) -> SandboxFailure:
-    """What a traceback at the end of `tail` says: out of memory, too much written, or the exception itself."""
-    last = _last_line(tail)
-    if "MemoryError" in last or "allocate memory" in last or "out of memory" in last:
-        return SandboxFailure(Status.MEMORY, last)
-    if "File too large" in last or "No space left" in last:
-        return SandboxFailure(Status.WROTE_TOO_MUCH, last)
-    return SandboxFailure(Status.CRASHED, last)
-
-
-def one_line(text: str) -> str:
-    """Words of a candidate's as one printable line of at most 300 characters."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))[:300]
-
-
-def _last_line(tail: str) -> str:
-    lines = [line for line in tail.splitlines() if line.strip()]
-    return one_line(lines[-1]) if lines else "it ended without a word"
-
-
-def _named(body: bytes, otherwise: Status) -> SandboxFailure:
-    """A failure as the model server named it."""
-    try:
-        said = json.loads(body)
-        return SandboxFailure(Status(NAMED_INSIDE[NAMED_INSIDE.index(said["status"])]), str(said["reason"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return SandboxFailure(otherwise, "the model server's answer cannot be read")

@@ -5,58 +5,36 @@ a sandbox ends with the thread that started it.
 """
 
 import errno
+import hashlib
+import itertools
 import json
-import math
 import platform
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from evo.evaluator import Evaluator
+from evo import corpus
+from evo.evaluator import Evaluator, Limits
 from evo.status import Status
+from evo.trainer.curve import Watch, loss_at, number
 from evo.trainer.device import Device
-from evo.trainer.sandbox import NAMED_INSIDE, Sandbox, SandboxFailure, clear_leftovers, crash, one_line
-from evo.verify import scorer
+from evo.trainer.failure import NAMED_INSIDE, SandboxFailure, crash, one_line
+from evo.trainer.feed import Feed
+from evo.trainer.job import Job, Judgement
+from evo.trainer.sandbox import Sandbox, clear_leftovers
+from evo.verify import probes, scorer, weights
 
 _RESULT_BYTES = 1_000_000
-_CURVE_POINTS = 10_000
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training: files to judge, and the seeds of its initialisation and of its data order."""
-
-    files: dict[str, str]
-    seed: int
-    data_seed: int
-
-
-@dataclass
-class Judgement:
-    """What came of a job. Losses in nats a token, seconds by our clock; None where it did not come that far."""
-
-    status: Status = Status.OK
-    reason: str = ""
-    val_loss: float | None = None
-    bits_per_byte: float | None = None
-    reported_vloss: float | None = None
-    reported_elapsed_min: float | None = None
-    n_params: int | None = None
-    cpu_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    started_at: float = 0.0
-    curve: list[dict[str, float | None]] = field(default_factory=list)
-    output_tail: str = ""
-    device: str = ""
-    host: str = ""
-    isolation: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as Ray carries them."""
-        return asdict(self) | {"status": str(self.status)}
+_SHORT_SECONDS = 20.0
+"""CPU seconds of a short run at most; one that takes longer tells nothing."""
+_CERTAIN = (
+    *(Status.LEAKS_FUTURE, Status.NOT_INDEPENDENT, Status.NOT_REPEATABLE, Status.NOT_FINITE, Status.BAD_SHAPE),
+    *(Status.PROTECTED_SETTING, Status.MEMORY, Status.WROTE_TOO_MUCH, Status.TOO_MANY_PROCESSES),
+)
+"""What a short run that was cut off may find; a crash, say, may come of the cut itself."""
 
 
 class Trainer:
@@ -68,42 +46,35 @@ class Trainer:
     """
 
     def __init__(self, evaluator: Evaluator, device: Device) -> None:
-        self._evaluator, self._device = evaluator, device
+        self.evaluator, self._device = evaluator, device
         clear_leftovers()
         text = evaluator.load_data()
         self.data_sha256 = text.sha256()
-        tokens = {part: text.tokens(part, evaluator.spec.data.tokens) for part in ("train", "val", "heldout")}
-        self._heldout, self._heldout_bytes = tokens["heldout"], len(text.parts["heldout"])
-        probe = scorer.probe_windows(tokens["val"], evaluator.block_size)
-        self._data = {f"data/{part}.bin": tokens[part].astype("<u2").tobytes() for part in ("train", "val")}
-        self._data["data/probe.bin"] = probe.astype("<u2").tobytes()
-        self._probe = probe
+        tokeniser = evaluator.spec.data.tokens
+        self._tokens = {part: text.tokens(part, tokeniser) for part in corpus.PARTS}
+        self._n_bytes = {part: len(body) for part, body in text.parts.items()}
+        self._rows = scorer.rows_a_request(evaluator.block_size, evaluator.vocab_size)
+        self._known = self._tokens["val"][
+            : 2 * self._rows * evaluator.block_size + 1
+        ]  # two requests: rows change company
+        self.secret = hashlib.sha256(self._tokens["test"].tobytes()).digest()  # of a text that no sandbox sees
 
     def judge(self, job: Job) -> Judgement:
-        """Train `job.files` in a sandbox, rebuild the trained model in a process of its own, and score it.
+        """Train `job.files` in a sandbox, rebuild the trained model in processes of its own, score and probe it.
 
         Never raises for a candidate's failure: the judgement names it.
         """
         judgement = Judgement(
             started_at=time.time(), device=self._device.kind, host=platform.node(), isolation=Sandbox.level
         )
-        inside = (Sandbox.inside() / "harness.py").read_text(encoding="utf-8")
-        files: dict[str, str | bytes] = {
-            **job.files,
-            **self._data,
-            "harness.py": inside,
-            "job.json": self._job_json(job),
-        }
         try:
-            opened = Sandbox(self._device, self._evaluator.spec.limits, files)
-        except SandboxFailure:  # a machine in trouble: once more, and then it is named
-            try:
-                opened = Sandbox(self._device, self._evaluator.spec.limits, files)
-            except SandboxFailure as failure:
-                judgement.status, judgement.reason = failure.status, failure.reason
-                return judgement
+            opened = self._sandbox()
+        except SandboxFailure as failure:
+            judgement.status, judgement.reason = failure.status, failure.reason
+            return judgement
         with opened as sandbox:
             try:
+                self._short_run(sandbox, job)
                 self._train_and_score(sandbox, job, judgement)
             except SandboxFailure as failure:
                 judgement.status, judgement.reason = failure.status, failure.reason
@@ -115,56 +86,187 @@ class Trainer:
             judgement.output_tail = sandbox.output_tail()
         return judgement
 
-    def _train_and_score(self, sandbox: Sandbox, job: Job, judgement: Judgement) -> None:
+    def _sandbox(self) -> Sandbox:
+        """A sandbox; a machine in trouble gets a second try."""
         try:
-            code = sandbox.train()
+            return Sandbox(self._device, self.evaluator.spec.limits, {})
+        except SandboxFailure:
+            return Sandbox(self._device, self.evaluator.spec.limits, {})
+
+    def _short_run(self, sandbox: Sandbox, job: Job) -> None:
+        """A few iterations and the probes on text that candidates know: what fails here need not be trained in full.
+
+        Raises:
+            SandboxFailure: it failed. A training that the end of a short run breaks has not.
+        """
+        few = self.evaluator.spec.batches.short_run
+        if not few:
+            return
+        limits = self.evaluator.spec.limits
+        short = limits.model_copy(
+            update={
+                "cpu_seconds": min(limits.cpu_seconds, _SHORT_SECONDS),
+                "wall_seconds": min(limits.wall_seconds, 2 * _SHORT_SECONDS),
+            }
+        )
+        left = _Left(sandbox, self._known, self)
+        feed = self._feed(job, left, few)
+        try:
+            result = self._train(sandbox, job, feed, short)
+            if feed.cut_off and not result.get("certain"):
+                return
+            model = self._model(sandbox, job, result, left)
+            _raise_unless_ok(probes.verify(model, self._known, len(self._known), least_windows=2 * self._rows))
+        except SandboxFailure as failure:
+            if failure.status == Status.TIMEOUT or (feed.cut_off and failure.status not in _CERTAIN):
+                return
+            raise
+
+    def _train_and_score(self, sandbox: Sandbox, job: Job, judgement: Judgement) -> None:
+        limits = self.evaluator.spec.limits
+        if job.cpu_seconds is not None:
+            limits = limits.model_copy(update={"cpu_seconds": min(limits.cpu_seconds, job.cpu_seconds)})
+        left = _Left(sandbox, self._tokens["heldout"], self)
+        feed, rung, failed = self._feed(job, left), Watch(sandbox, job.rung), None
+        try:
+            result = self._train(sandbox, job, feed, limits, rung)
+        except SandboxFailure as failure:
+            failed = failure
+        usage = sandbox.usage
+        judgement.cpu_seconds, judgement.wall_seconds = usage.cpu_seconds, usage.wall_seconds
+        judgement.peak_memory_bytes = usage.peak_memory_bytes
+        try:
+            rung.ended()
         finally:
-            usage = sandbox.usage
-            judgement.cpu_seconds, judgement.wall_seconds = usage.cpu_seconds, usage.wall_seconds
-            judgement.peak_memory_bytes = usage.peak_memory_bytes
-            judgement.curve = _curve(sandbox)
-        result = _result(sandbox, code)
-        judgement.reported_vloss = _number(result.get("reported_vloss"))
-        judgement.reported_elapsed_min = _number(result.get("reported_elapsed_min"))
+            judgement.curve = rung.curve()
+            judgement.rung_loss = loss_at(judgement.curve, self.evaluator.spec.rung_step)
+        if failed is not None:
+            raise failed
+        if wrong := feed.shortfall():
+            raise SandboxFailure(Status.PROTECTED_SETTING, wrong)
+        judgement.reported_vloss = number(result.get("reported_vloss"))
+        judgement.reported_elapsed_min = number(result.get("reported_elapsed_min"))
         n_params = result.get("n_params")
         judgement.n_params = n_params if isinstance(n_params, int) and 0 <= n_params < 2**62 else None
-        for name, text in {**job.files, "job.json": self._job_json(job, result.get("arguments"))}.items():
-            sandbox.write(name, text)  # as they were, whatever the training made of them
-        score = self._score(sandbox)
-        judgement.status, judgement.reason = score.status, score.reason
-        judgement.val_loss, judgement.bits_per_byte = score.val_loss, score.bits_per_byte
+        began = time.perf_counter()
+        try:
+            self._verify(self._model(sandbox, job, result, left), judgement, test=job.test)
+        finally:
+            judgement.verify_seconds = time.perf_counter() - began
 
-    def _score(self, sandbox: Sandbox) -> scorer.Score:
-        block_size, vocab_size = self._evaluator.block_size, self._evaluator.vocab_size
-        data = sandbox.read("out/probe.bin", 4 * self._probe.size * vocab_size)
-        if len(data) != 4 * self._probe.size * vocab_size:
-            return scorer.Score(Status.BAD_SHAPE, "the trained model's logits are not of shape (batch, time, vocab)")
-        trained = np.frombuffer(data, dtype="<f4").reshape(*self._probe.shape, vocab_size)
+    def _train(
+        self, sandbox: Sandbox, job: Job, feed: Feed, limits: Limits, watch: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
+        """One training in an empty scratch folder, and what it left as its result."""
+        sandbox.clear()
+        inside = (Sandbox.inside() / "harness.py").read_text(encoding="utf-8")
+        files: dict[str, str | bytes] = {**job.files, "harness.py": inside, "job.json": self._job_json(job)}
+        for name, content in files.items():
+            sandbox.write(name, content)
+        return _result(sandbox, sandbox.train(feed, limits, watch))
+
+    def _model(self, sandbox: Sandbox, job: Job, result: dict[str, Any], left: "_Left") -> probes.Model:
+        """The trained model as it can be asked.
+
+        Raises:
+            SandboxFailure: weights or probe logits are not what they should be.
+        """
+        vocab_size, block_size = self.evaluator.vocab_size, self.evaluator.block_size
+        if left.windows is None:
+            raise SandboxFailure(Status.CRASHED, "the training ended without saying that its weights were saved")
+        count = 4 * self._rows * block_size * vocab_size
+        data = sandbox.read("out/probe.bin", count)
+        if len(data) != count:
+            raise SandboxFailure(Status.BAD_SHAPE, "the trained model's logits are not of shape (batch, time, vocab)")
+        trained = np.frombuffer(data, dtype="<f4").reshape(self._rows, block_size, vocab_size)
         if not np.isfinite(trained).all():
-            return scorer.Score(Status.NOT_FINITE, "the trained model's logits are not finite")
-        sandbox.serve()
-        if not scorer.same_logits(trained, sandbox.logits(self._probe, vocab_size)):
-            return scorer.Score(
-                Status.NOT_REBUILDABLE, "rebuilt from its arguments and weights, the model gives other logits"
-            )
-        return scorer.score(
-            self._heldout, self._heldout_bytes, block_size, vocab_size, lambda w: sandbox.logits(w, vocab_size)
+            raise SandboxFailure(Status.NOT_FINITE, "the trained model's logits are not finite")
+        kept = left.weights
+        try:
+            half = bool(weights.number_types(kept) & {"F16", "BF16"})
+        except weights.BadWeights as wrong:
+            raise SandboxFailure(Status.NOT_REBUILDABLE, f"weights.safetensors: {wrong}") from None
+        files: dict[str, str | bytes] = {
+            **job.files,
+            "out/weights.safetensors": kept,
+        }
+
+        servers = itertools.count(1)
+
+        def fresh() -> scorer.Ask:
+            sandbox.clear()
+            for name, content in files.items():
+                sandbox.write(name, content)
+            sandbox.write("job.json", self._job_json(job, result.get("arguments"), dice=next(servers)))
+            sandbox.serve()
+            return lambda windows: sandbox.logits(windows, vocab_size)
+
+        return probes.Model(fresh, vocab_size, block_size, half, left.salt, left.windows, trained)
+
+    def _verify(self, model: probes.Model, judgement: Judgement, *, test: bool) -> None:
+        """Score the trained model and probe it; where a verdict asks for it, score it on `test` too.
+
+        Raises:
+            SandboxFailure: a probe's finding, with its name.
+        """
+        score = probes.verify(model, self._tokens["heldout"], self._n_bytes["heldout"])
+        _raise_unless_ok(score)
+        if test:
+            part = self._tokens["test"], self._n_bytes["test"]
+            judged = scorer.score(*part, model.block_size, model.vocab_size, model.fresh())
+            _raise_unless_ok(judged)
+            judgement.test_loss = judged.val_loss
+        judgement.val_loss, judgement.bits_per_byte, judgement.text_se = (
+            score.val_loss,
+            score.bits_per_byte,
+            score.text_se,
         )
 
-    def _job_json(self, job: Job, arguments: Any = None) -> str:
-        evaluator = self._evaluator
+    def _feed(self, job: Job, left: "_Left", stop_after: int | None = None) -> Feed:
+        evaluator = self.evaluator
+        sizes = evaluator.batch_size, evaluator.block_size
+        return Feed(self._tokens, *sizes, job.data_seed, evaluator.spec.batches, left.take, stop_after)
+
+    def _job_json(self, job: Job, arguments: Any = None, dice: int = 0) -> str:
+        """What a job reads; `dice` moves the seed of a model server, so that a model which throws some shows it."""
+        evaluator = self.evaluator
         return json.dumps(
             {
                 "device": self._device.kind,
                 "vocab_size": evaluator.vocab_size,
                 "batch_size": evaluator.batch_size,
                 "block_size": evaluator.block_size,
+                "probe_rows": self._rows,
                 "files": evaluator.spec.files,
-                "seed": job.seed,
-                "data_seed": job.data_seed,
+                "seed": job.seed + dice,
                 "arguments": arguments,
             }
         )
+
+
+class _Left:
+    """What a training has left when it says that its weights are saved: they are taken then, and only then is it told which
+    windows the trained model is to answer. They stand among all others that the rebuilt model is asked, so that it cannot
+    answer those as it was trained and the rest as something else.
+    """
+
+    def __init__(self, sandbox: Sandbox, tokens: scorer.Tokens, trainer: "Trainer") -> None:
+        self._sandbox, self._tokens, self._trainer = sandbox, tokens, trainer
+        self.weights, self.salt = b"", b""
+        self.windows: npt.NDArray[np.int64] | None = None
+
+    def take(self) -> scorer.Tokens:
+        """The windows, (rows, block_size)."""
+        evaluator, secret = self._trainer.evaluator, self._trainer.secret
+        self.weights = self._sandbox.read("out/weights.safetensors", evaluator.spec.limits.scratch_mb * 1_000_000)
+        self.salt = hashlib.sha256(secret + self.weights).digest()
+        self.windows = probes.chosen(self._tokens, evaluator.block_size, evaluator.vocab_size, self.salt)
+        return scorer.windows_of(self._tokens, evaluator.block_size)[0][self.windows]
+
+
+def _raise_unless_ok(score: scorer.Score) -> None:
+    if score.status != Status.OK:
+        raise SandboxFailure(score.status, score.reason)
 
 
 def _result(sandbox: Sandbox, code: int) -> dict[str, Any]:
@@ -186,32 +288,3 @@ def _result(sandbox: Sandbox, code: int) -> dict[str, Any]:
     if code:
         raise crash(sandbox.output_tail())
     return result
-
-
-def _curve(sandbox: Sandbox) -> list[dict[str, float | None]]:
-    """The points that `harness.report` wrote; what is not a point is left out."""
-    points: list[dict[str, float | None]] = []
-    for line in sandbox.read("out/curve.jsonl", 4_000_000).splitlines()[:_CURVE_POINTS]:
-        try:
-            point = json.loads(line)
-            step, seconds = int(point["step"]), _number(point["seconds"])
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            continue
-        if abs(step) >= 2**62:
-            continue
-        points.append(
-            {
-                "step": step,
-                "seconds": seconds,
-                "train_loss": _number(point.get("train_loss")),
-                "reported_val_loss": _number(point.get("val_loss")),
-            }
-        )
-    return points
-
-
-def _number(value: object) -> float | None:
-    try:
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-    except OverflowError:
-        return None

@@ -1,10 +1,12 @@
 """The scorer: computes the held-out loss of a trained model from logits alone. No line of a candidate's runs here.
 
-It holds the targets; the model server, in a sandbox, gets windows of tokens and never a target.
+It holds the targets; the model server, in a sandbox, gets windows of tokens and never a target. It is the first of two
+passes (`evo.verify.probes` is the second): it scores, and lets the second see what was answered.
 """
 
 import math
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +17,12 @@ from evo.status import Status
 Tokens = npt.NDArray[np.uint16]
 Ask = Callable[[Tokens], npt.NDArray[np.float32]]
 """Windows (rows, columns) → logits (rows, columns, vocab)."""
+Seen = Callable[[int, npt.NDArray[np.float32], npt.NDArray[np.float64]], None]
 
 _LOGIT_BYTES = 16_000_000
 """The most that one answer of the model server may hold."""
-PROBE_TOLERANCE = 1e-4
-"""Between logits of the trained and of the rebuilt model, absolute, on logits below 10; relative above."""
+_BLOCK_BYTES = 4096
+"""Of text, whose mean losses tell how much the choice of text matters."""
 
 
 @dataclass(frozen=True)
@@ -27,27 +30,18 @@ class Score:
     """What the scorer found.
 
     Attributes:
-        status: OK, NOT_FINITE or NOT_REBUILDABLE.
-        val_loss: mean cross-entropy in nats a token over the whole held-out part, None where status is not OK.
+        status: OK, NOT_FINITE, or what the probes found.
+        val_loss: mean cross-entropy in nats a token over the whole part, None where status is not OK.
         bits_per_byte: the same in bits a byte of the text.
+        text_se: standard error of `val_loss` that the choice of text gives: of the means of blocks of 4 kB; None where the
+            part holds fewer than two.
     """
 
     status: Status
     reason: str = ""
     val_loss: float | None = None
     bits_per_byte: float | None = None
-
-
-def probe_windows(tokens: Tokens, block_size: int, rows: int = 4) -> Tokens:
-    """The windows on which the trained and the rebuilt model must agree: the first of a part that candidates see."""
-    return tokens[: rows * block_size].reshape(rows, block_size)
-
-
-def same_logits(trained: npt.NDArray[np.float32], rebuilt: npt.NDArray[np.float32]) -> bool:
-    """Whether two sets of logits agree within `PROBE_TOLERANCE`."""
-    return trained.shape == rebuilt.shape and bool(
-        np.allclose(rebuilt, trained, rtol=PROBE_TOLERANCE / 10, atol=PROBE_TOLERANCE, equal_nan=False)
-    )
+    text_se: float | None = None
 
 
 def rows_a_request(block_size: int, vocab_size: int) -> int:
@@ -55,29 +49,51 @@ def rows_a_request(block_size: int, vocab_size: int) -> int:
     return max(1, min(64, _LOGIT_BYTES // (4 * block_size * vocab_size)))
 
 
-def score(tokens: Tokens, n_bytes: int, block_size: int, vocab_size: int, ask: Ask) -> Score:
+def score(
+    tokens: Tokens, n_bytes: int, block_size: int, vocab_size: int, ask: Ask, seen: Seen = lambda *_: None
+) -> Score:
     """The mean loss of `tokens[1:]`, each predicted once from its window of at most `block_size` tokens before it.
 
     Args:
-        tokens: the held-out part, uint16, shape (n,), n > block_size.
+        tokens: the part, uint16, shape (n,), n > block_size.
         n_bytes: bytes of its text.
         ask: the model server.
+        seen: gets the number of each request's first window, its logits, and their losses (float64, nats).
     """
     inputs, targets, counted = windows_of(tokens, block_size)
-    rows = rows_a_request(block_size, vocab_size)
-    total = 0.0
-    for first in range(0, len(inputs), rows):
-        chunk = slice(first, first + rows)
-        asked = inputs[chunk]
-        short = rows - len(asked)
-        if short:
-            asked = np.concatenate([asked, np.repeat(asked[-1:], short, axis=0)])
-        logits = ask(asked)[: rows - short]
+    by_token = np.zeros(inputs.shape)
+    for first, asked in requests(inputs, rows_a_request(block_size, vocab_size)):
+        rows = slice(first, min(first + len(asked), len(inputs)))
+        logits = ask(asked)[: rows.stop - first]
         if not np.isfinite(logits).all():
             return Score(Status.NOT_FINITE, "the trained model's logits are not finite")
-        total += float(losses(logits, targets[chunk])[counted[chunk]].sum())
-    n = len(tokens) - 1
-    return Score(Status.OK, val_loss=total / n, bits_per_byte=total / math.log(2) / n_bytes)
+        by_token[rows] = losses(logits, targets[rows])
+        seen(first, logits, by_token[rows])
+    flat = by_token[counted]
+    total = float(flat.sum())
+    return Score(
+        Status.OK,
+        val_loss=total / len(flat),
+        bits_per_byte=total / math.log(2) / n_bytes,
+        text_se=_text_se(flat, n_bytes),
+    )
+
+
+def requests(windows: Tokens, rows: int) -> Iterator[tuple[int, Tokens]]:
+    """`windows` in order, `rows` a request: the number of the first and the request, the last one filled with copies."""
+    for first in range(0, len(windows), rows):
+        asked = windows[first : first + rows]
+        short = rows - len(asked)
+        yield first, np.concatenate([asked, np.repeat(asked[-1:], short, axis=0)]) if short else asked
+
+
+def _text_se(losses_by_token: npt.NDArray[np.float64], n_bytes: int) -> float | None:
+    """The standard error of the mean over blocks of `_BLOCK_BYTES` of text: their standard deviation / sqrt(blocks)."""
+    blocks = round(n_bytes / _BLOCK_BYTES)
+    if blocks < 2:
+        return None
+    means = [float(block.mean()) for block in np.array_split(losses_by_token, blocks)]
+    return statistics.stdev(means) / math.sqrt(blocks)
 
 
 def windows_of(tokens: Tokens, block_size: int) -> tuple[Tokens, Tokens, npt.NDArray[np.bool_]]:

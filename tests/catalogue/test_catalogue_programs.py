@@ -52,7 +52,7 @@ def run(files):
     try:
         torch.manual_seed(0)
         exec(compile(files["model.py"], "model.py", "exec"), made["model"].__dict__)
-        trained = watch(made["model"].GPT)
+        trained, _ = watch(made["model"].GPT)
         exec(compile(files["train_mps.py"], "train_mps.py", "exec"), made["train_mps"].__dict__)
         made["train_mps"].__dict__.update(max_iters=STEPS, eval_interval=STEPS, eval_batches=1)
         loss, minutes = made["train_mps"].train()

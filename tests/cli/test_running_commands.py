@@ -16,6 +16,7 @@ from evo.status import Status
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CANARY = "sk-canary-4e1f"
+SMALL_VERDICT = {"EVO_FINAL__VERDICT_SEEDS": "2"}
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def start(home, *args, **env):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=clean | env,
+        env=clean | SMALL_VERDICT | env,
     )
 
 
@@ -70,7 +71,10 @@ def test_a_signal_stops_a_run_cleanly_and_resume_ends_it(home, small_evaluator, 
     assert "Traceback" not in err
     out, _ = finish(start(home, "resume"))
     assert "leader" in out
+    assert "Verdict on candidate" in out
+    assert "a small verdict" in out
     assert [row["id"] for row in rows(home)] == list(range(6))
+    assert [(row["after"], row["look"]) for row in rows(home, "SELECT * FROM verdicts")] == [(6, 1)]
     calls = rows(home, "SELECT id, count(*) AS n FROM calls GROUP BY id")
     assert {row["n"] for row in calls} == {1}
 
@@ -80,6 +84,9 @@ def test_a_run_in_which_every_candidate_failed_exits_1_and_names_each_failure(ho
     out, _ = finish(process, code=1)
     assert "No candidate was scored" in out
     assert [row["status"] for row in rows(home)] == ["ok", "no_code", "no_code", "no_code"]
+    assert [row["verdict"] for row in rows(home, "SELECT * FROM verdicts")] == ["nothing to judge"]
+    _, err = finish(start(home, "resume"), code=1)
+    assert "there is no unfinished run" in err
 
 
 def environments(process):
@@ -152,3 +159,27 @@ def test_a_run_works_on_a_folder_of_ones_own_text(home, small_evaluator):
     text = Path(small_evaluator) / "text"
     finish(start(home, *run_args(small_evaluator, "--generations", "1", "--data", str(text))))
     assert "folder" in (home / "population" / "r" / "config.toml").read_text()
+
+
+def test_what_a_run_found_is_reproduced_to_the_last_bit_and_another_candidate_is_judged(home, small_evaluator):
+    finish(start(home, *run_args(small_evaluator, "--generations", "1")))
+    scored = [row["id"] for row in rows(home) if row["status"] == "ok" and row["id"]]
+    (verdict,) = rows(home, "SELECT * FROM verdicts")
+    assert verdict["id"] in scored
+    for number, replicate in ((0, 0), (scored[-1], 0), (verdict["id"], 1000001)):
+        out, _ = finish(start(home, "reproduce", "r", str(number), "--replicate", str(replicate), "--json"))
+        told = json.loads(out)
+        assert told["says"] == "the same to the last bit"
+        assert told["recorded"]["test_loss"] == told["again"]["test_loss"]
+        assert (told["again"]["test_loss"] is not None) == (replicate > 0)
+    out, _ = finish(start(home, "best", "r", "--verdict"))
+    assert rows(home, "SELECT * FROM verdicts") == [verdict]
+    other = next(number for number in scored if number != verdict["id"])
+    out, err = finish(start(home, "best", "r", "--verdict", "--candidate", str(other), "--json"))
+    assert [(row["id"], row["look"]) for row in json.loads(out)["verdicts"]] == [(other, 2)]
+    assert "on test" in err
+    losses = rows(home, "SELECT id, replicate, val_loss, test_loss FROM trainings WHERE replicate >= 1000000")
+    assert {(row["id"], row["replicate"]) for row in losses} == {
+        (number, replicate) for number in (0, verdict["id"], other) for replicate in (1000000, 1000001)
+    }
+    assert all(row["test_loss"] != row["val_loss"] for row in losses)

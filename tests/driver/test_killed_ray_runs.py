@@ -1,4 +1,4 @@
-"""kill -9 of the whole process tree of a real run, Ray and sandboxes included, at twenty moments; then resumed."""
+"""kill -9 of the whole process tree of a real run, Ray and sandboxes included, at many moments; then resumed."""
 
 from collections import Counter
 
@@ -31,8 +31,14 @@ MOMENTS = [
     ("before judge", 2),
     ("after judge", 1),
     ("after judge", 4),
+    ("after rename final trainings", 1),
+    ("after judge verdict", 1),
+    ("before rename verdict trainings", 3),
+    ("before aside verdicts", 1),
+    ("after rename verdicts", 1),
 ]
 SMALL = {"generations": 1, "population": 2, "seeds": "isaac_newton", "isolation": "process", "model.name": "catalogue"}
+SMALL |= {"final.least": 4, "final.finalists": 1, "final.seeds": 2, "final.verdict_seeds": 2}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -5,18 +5,20 @@ import os
 import threading
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evo.errors import EvoError
 from evo.lineage import lock, query, runs, schema, store
 from evo.lineage.store import Lineage
-
-NOON = datetime.datetime(2026, 1, 2, 12)
+from evo.verify import statistics
 
 
 def a_row(table, number, **values):
@@ -50,7 +52,7 @@ def test_every_file_has_every_column_and_the_schema_version(lineage, table):
     lineage.append(table, (1,), [a_row(table, 1)])
     read = pq.read_schema(lineage.path(table, 1))
     assert read.names == [column.name for column in schema.TABLES[table]]
-    assert read.metadata[schema.METADATA_KEY] == b"1"
+    assert read.metadata[schema.METADATA_KEY] == str(schema.VERSION).encode() == b"2"
 
 
 def test_a_published_file_never_changes(lineage):
@@ -174,11 +176,80 @@ def test_sql_sees_every_table_of_every_run_and_empty_ones_too(tmp_path):
         ("two's", 2.5),
     ]
     (score,) = query.sql(tmp_path, "SELECT * FROM scores", "two's").as_dicts()
-    assert score["trainings"] == 2
+    assert (score["run"], score["trainings"]) == ("two's", 2)
     assert score["mean_loss"] == pytest.approx(2.5)
-    assert score["se"] == pytest.approx(0.1)
     assert query.sql(tmp_path, "SELECT * FROM curves").rows == []
     assert query.sql(tmp_path, "SELECT * FROM verdicts").columns == [c.name for c in schema.TABLES["verdicts"]]
+
+
+def write_trainings(folder, losses, text_se=0.02):
+    """Trainings of one run: number → losses, None for one that failed."""
+    lineage = Lineage(folder)
+    for number, all_ in losses.items():
+        for replicate, loss in enumerate(all_):
+            status, text = ("crashed", None) if loss is None else ("ok", text_se)
+            row = a_row("trainings", number, replicate=replicate, status=status, val_loss=loss, text_se=text)
+            lineage.append("trainings", (number, replicate), [row | {"cost": 1.0, "cpu_seconds": 5.0}])
+
+
+def scores(population, run=None):
+    found = query.sql(population, "SELECT * FROM scores ORDER BY run, id", run).as_dicts()
+    return {(row["run"], row["id"]): row for row in found}
+
+
+losses_by_candidate = st.dictionaries(
+    st.integers(0, 5), st.lists(st.none() | st.floats(1.0, 6.0), min_size=1, max_size=5), min_size=1, max_size=5
+)
+
+
+@given(losses_by_candidate)
+@settings(max_examples=12, deadline=None)
+def test_scores_have_the_pooled_deviation_and_the_errors_that_numpy_gives(tmp_path_factory, losses):
+    population = tmp_path_factory.mktemp("population")
+    write_trainings(population / "night", losses)
+    found = scores(population)
+    good = {n: np.array([x for x in all_ if x is not None]) for n, all_ in losses.items()}
+    good = {n: values for n, values in good.items() if len(values)}
+    assert {number for _, number in found} == set(good)
+    several = [values for values in good.values() if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in several)
+    pooled = np.sqrt(sum((len(v) - 1) * v.var(ddof=1) for v in several) / freedom) if freedom else None
+    for number, values in good.items():
+        row = found["night", number]
+        assert row["trainings"] == len(values)
+        assert row["mean_loss"] == pytest.approx(values.mean())
+        assert row["sd"] == (pytest.approx(values.std(ddof=1), abs=1e-7) if len(values) > 1 else None)
+        assert row["text_se"] == pytest.approx(0.02)
+        if pooled is None:
+            assert (row["pooled_sd"], row["seed_se"], row["val_loss_se"]) == (None, None, None)
+            continue
+        seed_se = pooled / np.sqrt(len(values))
+        assert row["pooled_sd"] == pytest.approx(pooled, abs=1e-7)
+        assert row["seed_se"] == pytest.approx(seed_se, abs=1e-7)
+        assert row["val_loss_se"] == pytest.approx(np.hypot(seed_se, 0.02), abs=1e-7)
+
+
+def test_a_deviation_is_pooled_over_one_run_and_not_over_others(tmp_path):
+    write_trainings(tmp_path / "calm", {0: [2.0, 2.0], 1: [2.5]})
+    write_trainings(tmp_path / "wild", {0: [1.0, 3.0], 1: [2.5]})
+    found = scores(tmp_path)
+    assert found["calm", 1]["pooled_sd"] == 0
+    assert found["calm", 1]["val_loss_se"] == pytest.approx(0.02)
+    assert found["wild", 1]["pooled_sd"] == pytest.approx(np.std([1.0, 3.0], ddof=1))
+    assert scores(tmp_path, "wild") == {key: row for key, row in found.items() if key[0] == "wild"}
+
+
+def test_failed_and_stopped_trainings_are_no_scores(tmp_path):
+    write_trainings(tmp_path / "night", {0: [2.0, None, 2.2], 1: [None, None]})
+    stopped = a_row("trainings", 2, replicate=0, status="stopped_early", rung_loss=2.9)
+    Lineage(tmp_path / "night").append("trainings", (2, 0), [stopped])
+    assert {key: row["trainings"] for key, row in scores(tmp_path).items()} == {("night", 0): 2}
+
+
+def test_the_same_deviation_comes_from_our_statistics(tmp_path):
+    losses = {0: [2.1, 2.4, 2.2], 1: [2.0, 2.3], 2: [2.5]}
+    write_trainings(tmp_path / "night", losses)
+    assert scores(tmp_path)["night", 2]["pooled_sd"] == pytest.approx(statistics.pooled_sd(list(losses.values())))
 
 
 def test_a_wrong_query_is_refused_in_a_line(tmp_path):

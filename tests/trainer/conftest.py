@@ -1,8 +1,13 @@
-"""A tiny evaluator as a real folder, and a judge that leaves nothing behind or says so."""
+"""A tiny evaluator as a real folder, and two judges that leave nothing behind or say so.
+
+Most of a judgement's seconds go into importing torch. `judge` keeps one sandbox whose launcher has done that, and has
+it emptied between candidates as the trainer has it emptied between jobs; `judge_afresh` is the trainer as it is.
+"""
 
 import random
 import tempfile
 import textwrap
+import time
 from pathlib import Path
 
 import psutil
@@ -10,16 +15,25 @@ import pytest
 
 from evo import evaluator as evaluators
 from evo.trainer.device import Device
-from evo.trainer.trainer import Job, Trainer
+from evo.trainer.job import Job
+from evo.trainer.processes import descendants
+from evo.trainer.sandbox import Sandbox
+from evo.trainer.trainer import Trainer
 
 EVALUATOR_TOML = """\
 name = "tiny"
 files = ["train_mps.py", "model.py"]
+rung_step = 2
 
 [settings]
 batch_size = 4
 block_size = 16
 max_iters = 3
+
+[batches]
+train = 3
+val = 2
+short_run = 2
 
 [data]
 source = "folder"
@@ -44,6 +58,7 @@ max_iters = 3
 
 
 def train():
+    # the beginning
     batches = harness.batches("train", batch_size, block_size)
     model = GPT(GPTConfig(vocab_size=harness.vocab_size, block_size=block_size)).to(harness.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -119,31 +134,113 @@ def device():
     return Device("cpu", slots=1, threads=1)
 
 
+class Warm(Sandbox):
+    """A sandbox that stays open from one candidate to the next."""
+
+    def close(self):
+        """Not yet: see `end`."""
+
+    def end(self):
+        super().close()
+
+    def ready_for(self, limits):
+        """Whether its launcher lives; it is then as if new, with other limits."""
+        if self._process.poll() is not None:
+            return False
+        self.clear()
+        assert descendants(psutil.Process(self._pid)) == [], "a process was left behind"
+        left = sorted(str(path.relative_to(self.scratch)) for path in self.scratch.rglob("*"))
+        assert left == ["out", "tmp"], "a file was left behind"
+        output, seen = self._output, -1
+        while seen != output.total:  # what the last candidate printed is not this one's
+            seen = output.total
+            time.sleep(0.01)
+        output.tail.clear()
+        output.total = output.kept = 0
+        self.limits, output.limit = limits, limits.output_mb * 1_000_000
+        return True
+
+
+class WarmTrainer(Trainer):
+    """The trainer, but for where its sandbox comes from."""
+
+    open: list[Warm]
+
+    def _sandbox(self):
+        limits = self.evaluator.spec.limits
+        if not (self.open and self.open[-1].ready_for(limits)):
+            self.open.append(Warm(self._device, limits, {}))
+        return self.open[-1]
+
+
+class Judge:
+    """Judges the tiny baseline with changes: `judge(train=[(old, new)], model=[(old, new)], cpu_seconds=2)`.
+
+    `end` is code that is put where train() has trained, `before` code at the beginning of train(); `job` are other
+    fields of the job, `batches` other numbers of batches, and what is left over is limits.
+    """
+
+    def __init__(self, evaluator, trainer):
+        self.evaluator, self.trainer = evaluator, trainer
+
+    def __call__(self, train=(), model=(), end="", before="", seed=1, data_seed=2, batches=(), job=(), **limits):
+        spec = self.evaluator.spec
+        spec = spec.model_copy(
+            update={
+                "limits": spec.limits.model_copy(update=limits),
+                "batches": spec.batches.model_copy(update=dict(batches)),
+            }
+        )
+        files = {
+            "train_mps.py": edited(
+                TRAIN, *train, *in_place_of("# the beginning", before), *in_place_of("# the end", end)
+            ),
+            "model.py": edited(MODEL, *model),
+        }
+        trainer = self.trainer(self.evaluator.model_copy(update={"spec": spec}))
+        return trainer.judge(Job(files, seed, data_seed, **dict(job)))
+
+
 @pytest.fixture(scope="session")
 def judge(tiny, device, tmp_path_factory):
-    """Judge the tiny baseline with changes: `judge(train=[(old, new)], model=[(old, new)], cpu_seconds=2)`.
+    """A `Judge` that keeps its sandbox, emptied, for the next candidate."""
+    folder, opened = tmp_path_factory.mktemp("warm"), []
 
-    `end` is code that is put where train() has trained. After every judgement nothing may be left: no scratch folder,
-    no process of a sandbox.
-    """
-    temporary = tmp_path_factory.mktemp("temporary")
+    class Mine(WarmTrainer):
+        open = opened
 
-    def judged(train=(), model=(), end="", seed=1, data_seed=2, **limits):
-        spec = tiny.spec.model_copy(update={"limits": tiny.spec.limits.model_copy(update=limits)})
-        files = {"train_mps.py": edited(TRAIN, *train, *at_the_end(end)), "model.py": edited(MODEL, *model)}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tempfile, "tempdir", str(temporary))
-            result = Trainer(tiny.model_copy(update={"spec": spec}), device).judge(Job(files, seed, data_seed))
-        assert list(temporary.iterdir()) == [], "a scratch folder was left behind"
-        assert processes_at_home_in(temporary) == [], "a process of a sandbox was left behind"
-        return result
+        def judge(self, job):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(tempfile, "tempdir", str(folder))
+                return super().judge(job)
 
-    return judged
+    yield Judge(tiny, lambda evaluator: Mine(evaluator, device))
+    for sandbox in opened:
+        sandbox.end()
+    assert processes_at_home_in(folder) == []
 
 
-def at_the_end(code):
-    """The change that puts `code` after the training of TRAIN."""
-    return [("    # the end\n", textwrap.indent(textwrap.dedent(code).strip("\n") + "\n", "    "))] if code else []
+@pytest.fixture(scope="session")
+def judge_afresh(tiny, device, tmp_path_factory):
+    """A `Judge` with a sandbox for each candidate; after each nothing may be left: no scratch folder, no process."""
+    folder = tmp_path_factory.mktemp("afresh")
+
+    class Mine(Trainer):
+        def judge(self, job):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(tempfile, "tempdir", str(folder))
+                result = super().judge(job)
+            assert list(folder.iterdir()) == [], "a scratch folder was left behind"
+            assert processes_at_home_in(folder) == [], "a process of a sandbox was left behind"
+            return result
+
+    return Judge(tiny, lambda evaluator: Mine(evaluator, device))
+
+
+def in_place_of(mark, code):
+    """The change that puts `code` where TRAIN has the comment `mark`."""
+    indented = textwrap.indent(textwrap.dedent(code).strip("\n") + "\n", "    ")
+    return [(f"    {mark}\n", indented)] if code else []
 
 
 def processes_at_home_in(folder):

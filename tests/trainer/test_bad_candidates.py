@@ -1,14 +1,22 @@
 """What hostile or broken candidates leave behind: each gets its name, and none stops the trainer."""
 
+import os
+
 import pytest
 
 from evo.status import Status
-from evo.trainer.device import Device
+from evo.trainer import isolation
 
 FORGED = "import json, os\nopen('out/result.json', 'w').write({text!r})\nos._exit({code})"
 
 
-@pytest.mark.parametrize("status", ["ok", "duplicate", "worker_lost", "no_answer"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["ok", *(pytest.param(name, marks=SLOW) for name in ("duplicate", "worker_lost", "stopped_early", "timeout"))],
+)
 def test_a_candidate_cannot_name_itself_ok_or_what_only_we_can_know(judge, status):
     judgement = judge(end=FORGED.format(text=f'{{"status": "{status}", "reason": ""}}', code=3))
     assert judgement.status == Status.CRASHED
@@ -16,13 +24,18 @@ def test_a_candidate_cannot_name_itself_ok_or_what_only_we_can_know(judge, statu
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [('{"status": ["ok"]}', 3), ("[" * 100_000, 0), ('{"reported_vloss": 1' + "0" * 400 + "}", 0)],
-    ids=["list", "deep", "large"],
+    [
+        pytest.param('{"status": ["ok"]}', 3, id="list", marks=SLOW),
+        pytest.param("[" * 100_000, 0, id="deep"),
+        pytest.param('{"reported_vloss": 1' + "0" * 400 + "}", 0, id="large", marks=SLOW),
+        pytest.param('{"over": true}', 0, id="over", marks=SLOW),
+    ],
 )
 def test_no_result_makes_judge_raise(judge, text, code):
     assert judge(end=FORGED.format(text=text, code=code)).status in (Status.CRASHED, Status.BAD_SHAPE)
 
 
+@SLOW
 @pytest.mark.parametrize(
     "line", ["[" * 100_000, '{"step": 1, "seconds": 1, "train_loss": 1' + "0" * 400 + "}"], ids=["deep", "large"]
 )
@@ -30,18 +43,21 @@ def test_no_line_of_the_curve_makes_judge_raise(judge, line):
     assert judge(end=f"open('out/curve.jsonl', 'a').write({line!r})").status == Status.OK
 
 
+@SLOW
 def test_a_step_that_no_column_can_hold_is_left_out(judge):
     line = '{"step": 1' + "0" * 30 + ', "seconds": 1}'
     assert all(p["step"] < 2**63 for p in judge(end=f"open('out/curve.jsonl', 'a').write({line!r})").curve)
 
 
-@pytest.mark.parametrize("name", ["out/result.json", "out/probe.bin", "out/curve.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["out/result.json", *(pytest.param(name, marks=SLOW) for name in ("out/probe.bin", "out/curve.jsonl"))]
+)
 def test_a_folder_where_a_file_is_read_makes_judge_not_raise(judge, name):
     judgement = judge(end=f"import os, shutil\nshutil.rmtree('out')\nos.makedirs({name!r})\nos._exit(0)")
     assert judgement.status == Status.CRASHED
 
 
-@pytest.mark.parametrize("how", ["os.mkdir", "os.mkfifo"])
+@pytest.mark.parametrize("how", ["os.mkdir", pytest.param("os.mkfifo", marks=SLOW)])
 @pytest.mark.timeout(60)
 def test_what_stands_where_we_write_neither_hangs_nor_raises(judge, how):
     judgement = judge(
@@ -98,9 +114,15 @@ def test_a_model_server_that_answers_drop_by_drop_meets_the_wall_limit(judge):
     assert judge(model=[(ASKED, REPLYING.format(drip))], wall_seconds=3).status == Status.TIMEOUT
 
 
-def test_strings_hash_the_same_in_a_fresh_interpreter(judge, monkeypatch):
-    monkeypatch.setattr(Device, "start", property(lambda self: "exec"))
-    assert judge(end="print(hash('abc'))").output_tail == judge(end="print(hash('abc'))").output_tail
+def test_strings_hash_the_same_in_every_interpreter(tmp_path):
+    def printed():
+        out, into = os.pipe()
+        isolation.launch(["-c", "print(hash('abc'))"], scratch=tmp_path, environment={}, output=into, fds=()).wait()
+        os.close(into)
+        with open(out) as lines:
+            return lines.read()
+
+    assert printed() == printed() != ""
 
 
 def test_the_model_that_answers_is_the_one_in_the_candidates_files(judge):

@@ -1,4 +1,4 @@
-"""What a sandbox of level *process* stops, each claim attacked. `judge` looks for leftovers after every one of them."""
+"""What a sandbox of level *process* stops, each claim attacked; leftovers are looked for after every one of them."""
 
 import ast
 import os
@@ -30,18 +30,18 @@ def printed(judgement):
 
 
 @linux_only
-def test_a_candidate_sees_no_variable_no_open_file_and_no_folder_of_ours(judge, monkeypatch, tmp_path):
+def test_a_candidate_sees_no_variable_no_open_file_and_no_folder_of_ours(judge_afresh, monkeypatch, tmp_path):
     canary = "canary-4f1d"
     for name in ("FAKE_API_KEY", "OPENAI_API_KEY", "EVO_MODEL__BASE_URL", "PYTHONPATH", "LD_CANARY"):
         monkeypatch.setenv(name, canary)
     with open(tmp_path / canary, "w") as secret:
         os.set_inheritable(secret.fileno(), True)
-        judgement = judge(
+        judgement = judge_afresh(
             end="""
             import os, sys
             links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
             files = [os.readlink(link) for link in links if os.path.lexists(link)]
-            print("told:", (dict(os.environ), files, os.getcwd(), sys.path, sorted(os.listdir("data"))), flush=True)
+            print("told:", (dict(os.environ), files, os.getcwd(), sys.path, sorted(os.listdir("."))), flush=True)
             raise RuntimeError("seen")
             """
         )
@@ -56,7 +56,7 @@ def test_a_candidate_sees_no_variable_no_open_file_and_no_folder_of_ours(judge, 
     assert not any(file.startswith(str(tmp_path)) for file in files)
     assert path[0] == folder
     assert "" not in path
-    assert data == ["probe.bin", "train.bin", "val.bin"]
+    assert data == ["harness.py", "job.json", "model.py", "out", "tmp", "train_mps.py"]
 
 
 # ---- how it can end ----
@@ -95,8 +95,8 @@ def test_a_candidate_that_dies_of_a_signal_is_killed(judge, code, name):
     assert (judgement.status, judgement.reason) == (Status.KILLED, f"ended by signal {name}")
 
 
-def test_killing_the_sandboxes_first_process_ends_it_and_its_daemon_too(judge):
-    judgement = judge(
+def test_killing_the_sandboxes_first_process_ends_it_and_its_daemon_too(judge_afresh):
+    judgement = judge_afresh(
         end="""
         import os, signal, subprocess, time
         daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
@@ -113,16 +113,18 @@ def test_killing_the_sandboxes_first_process_ends_it_and_its_daemon_too(judge):
 ALIVE_WHEN_ASKED = """\
         import os, sys
         if "train_mps" not in sys.modules:  # in the process that answers
-            for pid in open("pids").read().split():
+            for pid in open("PIDS").read().split():
                 if os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split()[2] != "Z":
                     raise RuntimeError("it is still running")
         x = self.wte"""
 
 
 @linux_only
-def test_what_a_candidate_leaves_running_is_gone_before_its_model_is_asked(judge):
-    judgement = judge(
-        model=[("        x = self.wte", ALIVE_WHEN_ASKED)],
+def test_what_a_candidate_leaves_running_is_gone_before_its_model_is_asked(judge_afresh, tmp_path):
+    told = tmp_path / "pids"  # outside the scratch folder, which is emptied before the model is asked
+    told.touch()
+    judgement = judge_afresh(
+        model=[("        x = self.wte", ALIVE_WHEN_ASKED.replace("PIDS", str(told)))],
         end="""
         import os, subprocess, sys, time
         out, into = os.pipe()
@@ -136,9 +138,9 @@ def test_what_a_candidate_leaves_running_is_gone_before_its_model_is_asked(judge
         nameless = subprocess.Popen(["sleep", "600"], env={}, start_new_session=True)
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         pids = [daemon, nameless.pid, child.pid]
-        open("pids", "w").write(" ".join(map(str, pids)))
+        open("PIDS", "w").write(" ".join(map(str, pids)))
         print("told:", pids, flush=True)
-        """,
+        """.replace("PIDS", str(told)),
     )
     assert (judgement.status, judgement.reason) == (Status.OK, "")
     pids = printed(judgement)

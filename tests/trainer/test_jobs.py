@@ -1,5 +1,6 @@
 """The two jobs inside a sandbox, by their functions: what they take for a result and how they build it again."""
 
+import random
 import types
 from dataclasses import dataclass, field
 
@@ -123,6 +124,92 @@ def test_anything_else_breaks_the_contract(value):
     assert "best_vloss, elapsed_min" in reason
 
 
+# ---- seeds of its own ----
+
+
+def calling(name, seed, *args):
+    """Call `seed` from a file of this name, on its second line."""
+    exec(compile("\nfound = seed(*args)\n", name, "exec"), names := {"seed": seed, "args": args})
+    return names["found"]
+
+
+def test_a_seed_that_a_candidates_file_sets_is_noted_with_its_line_and_still_set():
+    noted = []
+    seeding = train_job.noting(lambda value: value + 1, "torch.manual_seed", noted)
+    assert calling("/tmp/evo-host-1-x/train_mps.py", seeding, 3) == 4
+    assert calling("<string>", seeding, 3) == 4
+    assert noted == ["torch.manual_seed on line 2 of train_mps.py", "torch.manual_seed on line 2 of <string>"]
+
+
+@pytest.mark.parametrize("library", [random, np.random.mtrand, torch.random], ids=lambda module: module.__name__)
+def test_a_seed_that_an_installed_library_sets_is_its_own_affair(library):
+    noted = []
+    calling(library.__file__, train_job.noting(lambda: None, "torch.manual_seed", noted))
+    assert noted == []
+
+
+def test_everything_is_seeded_and_the_seeds_of_a_candidate_are_noted(monkeypatch):
+    for module, name in ((random, "seed"), (np.random, "seed"), *((torch, n) for n in ("manual_seed", "seed"))):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    for module in (torch.random, torch.cuda, torch.mps):
+        for name in ("manual_seed", "seed"):
+            monkeypatch.setattr(module, name, getattr(module, name))
+
+    def drawn():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        noted = train_job.seed_everything(2**40)
+        first = drawn()
+        assert noted == []
+        noted = train_job.seed_everything(2**40)
+        assert drawn() == first
+        torch.manual_seed(1)
+        np.random.seed(1)
+        assert [said.split(" on line ")[0] for said in noted] == ["torch.manual_seed", "numpy.random.seed"]
+    finally:
+        random.setstate(state[0])
+        np.random.set_state(state[1])
+        torch.set_rng_state(state[2])
+
+
+# ---- the number types of a rebuilt model ----
+
+KINDS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_model_that_was_trained_in_one_number_type_is_rebuilt_in_it(kind):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    weights = {name: value.to(kind) if value.is_floating_point() else value for name, value in net.state_dict().items()}
+    serve_job.take_number_types(net, weights)
+    net.load_state_dict(weights)
+    assert {name: value.dtype for name, value in net.state_dict().items()} == {
+        name: value.dtype for name, value in weights.items()
+    }
+    assert net[1].num_batches_tracked.dtype == torch.int64
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(KINDS), min_size=4, max_size=4))
+def test_a_model_of_mixed_number_types_is_rebuilt_tensor_by_tensor(kinds):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2))
+    torch.manual_seed(0)
+    weights = {
+        name: torch.rand(value.shape).to(kind)
+        for (name, value), kind in zip(net.state_dict().items(), kinds, strict=True)
+    }
+    serve_job.take_number_types(net, weights)
+    net.load_state_dict(weights)
+    for name, value in net.state_dict().items():
+        assert value.dtype == weights[name].dtype
+        assert torch.equal(value, weights[name])
+
+
+# ---- which model is the result ----
+
+
 class Net(torch.nn.Module):
     """Stands for a candidate's GPT."""
 
@@ -138,7 +225,7 @@ class Net(torch.nn.Module):
 def watched():
     """A class like Net of its own, and the list in which the last trained one is kept."""
     net = type("GPT", (Net,), {})
-    return net, train_job.watch(net)
+    return net, train_job.watch(net)[0]
 
 
 def test_the_model_that_was_made_last_is_the_result_while_none_has_trained(watched):

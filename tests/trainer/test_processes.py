@@ -121,7 +121,7 @@ def limits(**values):
 
 def meter(root, scratch, *, count_cpu=True, **values):
     made = Meter(root.pid, scratch, limits(**values), count_cpu=count_cpu)
-    made.start(0.0)
+    made.start(0.0, limits(**values))
     return made
 
 
@@ -131,6 +131,15 @@ def test_within_its_limits_a_tree_is_only_measured(start, tmp_path):
     assert found.usage.wall_seconds > 0
     assert found.usage.cpu_seconds > 0
     assert found.usage.peak_memory_bytes > 1_000_000
+
+
+def test_a_job_has_limits_of_its_own(start, tmp_path):
+    found = meter(start(TREE), tmp_path, processes=1)
+    assert broken(found).status == Status.TOO_MANY_PROCESSES
+    found.start(0.0, limits())
+    assert broken(found) is None
+    found.start(0.0, limits(wall_seconds=1e-6))
+    assert broken(found).reason == "over the limit of 1e-06 seconds"
 
 
 def broken(found):
@@ -185,7 +194,7 @@ def test_cpu_seconds_are_no_limit_where_they_do_not_count(start, tmp_path):
 def test_what_was_used_before_a_candidates_file_was_seen_does_not_count(start, tmp_path):
     root = start(TREE)
     found = Meter(root.pid, tmp_path, limits(), count_cpu=True)
-    found.start(1e6)
+    found.start(1e6, limits())
     found.check()
     assert found.usage.cpu_seconds == 0.0
 

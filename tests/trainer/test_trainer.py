@@ -13,9 +13,12 @@ from safetensors.numpy import load_file
 from evo.status import Status
 from evo.trainer.actor import TrainerActor
 from evo.trainer.device import Device
-from evo.trainer.trainer import Job, Trainer
+from evo.trainer.feed import Feed
+from evo.trainer.job import Rung
+from evo.trainer.sandbox import Sandbox
+from evo.trainer.trainer import Trainer
 
-CLOCKS = {"cpu_seconds", "wall_seconds", "peak_memory_bytes", "started_at"}
+CLOCKS = {"cpu_seconds", "wall_seconds", "verify_seconds", "peak_memory_bytes", "started_at"}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +36,8 @@ def saving(weights_file):
 
 
 @pytest.fixture(scope="module")
-def honest(judge, saving):
-    return judge(end=saving)
+def honest(judge_afresh, saving):
+    return judge_afresh(end=saving)
 
 
 def without_clocks(judgement):
@@ -53,8 +56,16 @@ def test_an_honest_training_is_ok_and_told_in_full(honest):
     assert honest.n_params == 256 * 8 + 16 * 8 + 256 * 8 + 256
     assert honest.cpu_seconds > 0
     assert honest.wall_seconds > 0
-    assert honest.peak_memory_bytes > 10_000_000
+    assert honest.verify_seconds > 0
+    assert 0 < honest.text_se < 0.1
+    assert honest.rung_loss == honest.curve[1]["reported_val_loss"]
+    assert honest.test_loss is None
     assert (honest.device, honest.host, honest.isolation) == ("cpu", platform.node(), "process")
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.0])
+def test_the_memory_of_a_training_is_measured(judge, seconds):
+    assert judge(end=f"import time\ntime.sleep({seconds})").peak_memory_bytes > 10_000_000
 
 
 def test_the_curve_is_what_the_candidate_reported(honest):
@@ -66,13 +77,12 @@ def test_the_curve_is_what_the_candidate_reported(honest):
     assert seconds == sorted(seconds)
 
 
-def test_the_loss_is_the_one_a_plain_evaluation_of_the_trained_model_gives(honest, tiny, weights_file):
-    """Numpy in double precision, one window after another; the last window ends with the text."""
+def plain_loss(weights_file, text):
+    """Mean loss of the trained model in nats a token: numpy in double precision, one window after another."""
     weights = {name: value.astype(np.float64) for name, value in load_file(weights_file).items()}
-    text = tiny.load_data().parts["heldout"]
     total, counted = 0.0, 0
     while counted < len(text) - 1:
-        first = min(counted, len(text) - 1 - 16)
+        first = min(counted, len(text) - 1 - 16)  # the last window ends with the text
         window = np.frombuffer(text[first : first + 16], dtype=np.uint8)
         targets = np.frombuffer(text[first + 1 : first + 17], dtype=np.uint8)
         hidden = weights["wte.weight"][window] + weights["wpe.weight"]
@@ -80,8 +90,19 @@ def test_the_loss_is_the_one_a_plain_evaluation_of_the_trained_model_gives(hones
         losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(16), targets]
         total += losses[counted - first :].sum()
         counted = first + 16
-    assert honest.val_loss == pytest.approx(total / counted, abs=1e-6)
-    assert honest.bits_per_byte == pytest.approx(total / math.log(2) / len(text), abs=1e-6)
+    return total / counted
+
+
+def test_the_loss_is_the_one_a_plain_evaluation_of_the_trained_model_gives(honest, tiny, weights_file):
+    text = tiny.load_data().parts["heldout"]
+    assert honest.val_loss == pytest.approx(plain_loss(weights_file, text), abs=1e-6)
+    assert honest.bits_per_byte == pytest.approx(honest.val_loss / math.log(2) * (len(text) - 1) / len(text), abs=1e-6)
+
+
+def test_a_verdict_also_gets_the_loss_on_test_and_the_same_on_heldout(judge, honest, tiny, weights_file, saving):
+    judgement = judge(end=saving, job={"test": True})
+    assert judgement.test_loss == pytest.approx(plain_loss(weights_file, tiny.load_data().parts["test"]), abs=1e-6)
+    assert without_clocks(judgement) | {"test_loss": None} == without_clocks(honest)
 
 
 def test_the_same_seeds_give_the_same_losses_to_the_last_bit(honest, judge, saving):
@@ -165,9 +186,9 @@ def test_constructor_arguments_of_every_plain_kind_are_rebuilt(judge):
 
 
 @pytest.mark.slow
-def test_a_fresh_interpreter_gives_the_same_losses_as_a_fork(judge, honest, saving, monkeypatch):
+def test_a_fresh_interpreter_gives_the_same_losses_as_a_fork(judge_afresh, honest, saving, monkeypatch):
     monkeypatch.setattr(Device, "start", property(lambda self: "exec"))
-    judgement = judge(end=saving)
+    judgement = judge_afresh(end=saving)
     assert (judgement.status, judgement.reason) == (Status.OK, "")
     assert without_clocks(judgement) == without_clocks(honest)
 
@@ -258,12 +279,18 @@ def test_state_outside_parameters_is_not_rebuildable(judge):
             [],
             id="a configuration of a class of another file",
         ),
-        pytest.param([], [("self.head(x)", "self.head(x) + torch.rand(1)")], id="random logits"),
     ],
 )
 def test_what_arguments_and_weights_do_not_give_again_is_not_rebuildable(judge, train, model):
     judgement = judge(train=train, model=model)
     assert (judgement.status, judgement.val_loss) == (Status.NOT_REBUILDABLE, None)
+
+
+@pytest.mark.parametrize("dice", ["torch.rand(1)", "__import__('random').random()", "__import__('time').time() % 1"])
+@pytest.mark.slow
+def test_a_model_that_throws_dice_is_not_repeatable(judge, dice):
+    judgement = judge(model=[("self.head(x)", f"self.head(x) + {dice} * torch.eye(256)[0]")])
+    assert (judgement.status, judgement.val_loss) == (Status.NOT_REPEATABLE, None)
 
 
 @pytest.mark.slow
@@ -285,7 +312,7 @@ def test_a_training_that_breaks_the_contract_is_named(judge, old, new, status, r
 
 
 WHEN_ASKED = "        if not self.training:\n            raise ValueError('no')\n        x = self.wte"
-ONCE_TRAINED = (
+ONCE_TRAINED = (  # the weights lie there when the model is rebuilt
     "import torch\nif __import__('os').path.exists('out/weights.safetensors'):\n    raise ValueError('again')\n"
 )
 
@@ -312,6 +339,198 @@ def test_numbers_that_are_reported_and_not_finite_are_none(judge):
     assert (judgement.reported_vloss, judgement.reported_elapsed_min) == (None, None)
 
 
+# ---- what a training draws ----
+
+
+def test_one_batch_may_be_fetched_ahead(judge, honest):
+    assert judge(end="next(batches)").val_loss == honest.val_loss
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (
+            "for _ in range(2): next(batches)",
+            "batches of train: expected 3 drawn in a training, found more than 4 asked for",
+        ),
+        pytest.param(
+            "for _ in range(3): next(harness.batches('val'))",
+            "batches of val: expected at most 2 drawn in a training, found more than 2 asked for",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_training_that_draws_too_much_changed_a_setting(judge, end, reason):
+    judgement = judge(end=end)
+    assert (judgement.status, judgement.reason) == (Status.PROTECTED_SETTING, reason)
+    assert judgement.val_loss is None
+
+
+def test_a_training_that_draws_too_little_changed_a_setting(judge):
+    judgement = judge(train=[("range(max_iters)", "range(max_iters - 1)")])
+    assert (judgement.status, judgement.val_loss) == (Status.PROTECTED_SETTING, None)
+    assert judgement.reason == "batches of train: expected 3 drawn in a training, found 2 drawn"
+
+
+@pytest.mark.slow
+def test_where_no_number_is_said_a_training_draws_what_it_likes(judge):
+    judgement = judge(end="for _ in range(50): next(batches)", batches={"train": None, "val": None})
+    assert judgement.status == Status.OK
+
+
+@pytest.mark.slow
+def test_batches_that_are_asked_for_and_not_taken_are_dropped(judge, honest):
+    """More than a pipe holds, in both directions."""
+    end = "import os\nos.write(int(os.environ['EVO_FDS'].split(',')[3]), b'v' * 60_000)"
+    judgement = judge(end=end, batches={"val": None})
+    assert (judgement.status, judgement.reason) == (Status.OK, "")
+    assert judgement.val_loss == honest.val_loss
+
+
+@pytest.mark.slow
+def test_what_asks_for_nothing_breaks_the_contract(judge):
+    judgement = judge(end="import os\nos.write(int(os.environ['EVO_FDS'].split(',')[3]), b'?')\nnext(batches)")
+    assert (judgement.status, judgement.reason) == (Status.CONTRACT, "wrote into the pipe of the harness")
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "reason"),
+    [
+        ("before", "torch.manual_seed(3)", "torch.manual_seed on line 12 of train_mps.py"),
+        pytest.param("end", "torch.seed()", "torch.seed on line 24 of train_mps.py", marks=pytest.mark.slow),
+        pytest.param(
+            "before",
+            "import random\nrandom.seed(3)",
+            "random.seed on line 13 of train_mps.py",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "before",
+            "import numpy\nnumpy.random.seed(3)",
+            "numpy.random.seed on line 13 of train_mps.py",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_seed_of_its_own_is_a_changed_setting_and_told_with_its_line(judge, where, code, reason):
+    judgement = judge(**{where: code})
+    assert (judgement.status, judgement.val_loss) == (Status.PROTECTED_SETTING, None)
+    assert judgement.reason == f"seed: expected the harness's alone, found {reason}"
+
+
+def test_generators_of_its_own_and_what_libraries_seed_are_a_candidates_affair(judge):
+    judgement = judge(
+        before="""
+        import random
+        import numpy
+        torch.Generator().manual_seed(3)
+        numpy.random.default_rng(3)
+        random.Random(3)
+        with torch.random.fork_rng():
+            torch.rand(1)
+        torch.utils.data.random_split([1, 2], [1, 1], torch.Generator().manual_seed(3))
+        torch.utils.checkpoint.checkpoint(torch.relu, torch.ones(1, requires_grad=True), use_reentrant=False)
+        """
+    )
+    assert (judgement.status, judgement.reason) == (Status.OK, "")
+
+
+# ---- weights ----
+
+
+@pytest.mark.parametrize("kind", ["torch.bfloat16", pytest.param("torch.float16", marks=pytest.mark.slow)])
+def test_a_model_that_ends_in_16_bits_is_scored_as_it_is(judge, honest, kind):
+    judgement = judge(end=f"model.to({kind})")
+    assert (judgement.status, judgement.reason) == (Status.OK, "")
+    assert judgement.val_loss != honest.val_loss
+    assert judgement.val_loss == pytest.approx(honest.val_loss, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "end",
+    [
+        "model.to(torch.float64)",
+        "model.head.to(torch.bfloat16)\nmodel.wte.to(torch.bfloat16)\nmodel.wpe.to(torch.bfloat16)",
+        "for p in model.parameters(): p.data = p.data.to(torch.bfloat16)",
+    ],
+)
+def test_a_model_that_ends_in_other_number_types_is_scored(judge, honest, end):
+    judgement = judge(end=end)
+    assert (judgement.status, judgement.reason) == (Status.OK, "")
+    assert judgement.val_loss == pytest.approx(honest.val_loss, abs=0.01)
+
+
+SAVING = "import sys\nsys.modules['train_job'].save_file = lambda tensors, path: {}"
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        "open(path, 'wb').write(__import__('pickle').dumps(print))",
+        pytest.param("torch.save(tensors, path)", marks=pytest.mark.slow),
+        pytest.param("open(path, 'wb').write(b'')", marks=pytest.mark.slow),
+        pytest.param("None", marks=pytest.mark.slow),
+        pytest.param("__import__('os').mkdir(path)", marks=pytest.mark.slow),
+        pytest.param("__import__('os').symlink('/etc/passwd', path)", marks=pytest.mark.slow),
+        pytest.param("open(path, 'wb').write(b'\\xff' * 8 + b'{' * 1000)", marks=pytest.mark.slow),
+        pytest.param(
+            "__import__('safetensors.torch').torch.save_file({'a': torch.zeros(3)}, path)", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_weights_that_are_something_else_are_not_rebuildable(judge, instead):
+    judgement = judge(end=SAVING.format(instead))
+    assert (judgement.status, judgement.val_loss) == (Status.NOT_REBUILDABLE, None)
+
+
+# ---- the rung ----
+
+ABOVE = {"rung": Rung(step=2, loss=0.5, of=9)}
+UNKNOWN = ("val_loss", "test_loss", "text_se", "bits_per_byte", "reported_vloss", "reported_elapsed_min", "n_params")
+
+
+def test_a_losing_training_is_stopped_at_its_rung_whether_it_goes_on_or_has_ended(judge, honest):
+    """It reports all of its three steps at once, and is looked at when it has."""
+    goes_on, has_ended = judge(end="import time\ntime.sleep(600)", job=ABOVE), judge(job=ABOVE)
+    for judgement in (goes_on, has_ended):
+        assert judgement.status == Status.STOPPED_EARLY
+        assert judgement.reason == (
+            f"reported {judgement.rung_loss:.4f} at step 2, above 0.5000, the median of 9 earlier candidates there"
+        )
+        assert [getattr(judgement, name) for name in UNKNOWN] == [None] * len(UNKNOWN)
+        assert [point["step"] for point in judgement.curve] == [1, 2]
+        assert judgement.rung_loss == honest.rung_loss
+        assert judgement.wall_seconds > 0
+        assert judgement.verify_seconds == 0
+    assert without_clocks(goes_on) == without_clocks(has_ended)
+
+
+def test_a_training_below_its_rung_is_judged_as_without_one(judge, honest, saving):
+    judgement = judge(end=saving, job={"rung": Rung(step=2, loss=honest.rung_loss, of=9)})
+    assert without_clocks(judgement) == without_clocks(honest)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["raise ValueError", "import sys\nsys.exit(1)", "next(batches)\nnext(batches)"])
+def test_how_a_losing_training_ends_does_not_depend_on_who_looked_in_time(judge, monkeypatch, end):
+    seen = judge(end=f"import time\ntime.sleep(600)\n{end}", job=ABOVE)
+    monkeypatch.setattr("evo.trainer.sandbox._LOOK_SECONDS", 60.0)
+    unseen = judge(end=end, job=ABOVE)
+    assert seen.status == unseen.status == Status.STOPPED_EARLY
+
+
+def test_a_job_may_have_fewer_cpu_seconds_than_its_evaluator(judge):
+    judgement = judge(end="while True: pass", job={"cpu_seconds": 1.25})
+    assert (judgement.status, judgement.reason) == (Status.TIMEOUT, "over the limit of 1.25 CPU seconds")
+
+
+@pytest.mark.slow
+def test_a_job_may_not_have_more_cpu_seconds_than_its_evaluator(judge):
+    judgement = judge(end="while True: pass", job={"cpu_seconds": 100.0}, cpu_seconds=1.25)
+    assert (judgement.status, judgement.reason) == (Status.TIMEOUT, "over the limit of 1.25 CPU seconds")
+
+
 # ---- without a sandbox ----
 
 
@@ -326,30 +545,42 @@ def test_an_actor_refuses_data_that_is_not_the_runs(tiny, device):
         TrainerActor(tiny, device, hashes | {"train": "0" * 64})
 
 
-def test_nothing_of_heldout_or_test_is_among_what_goes_into_a_sandbox(tiny, device, monkeypatch):
-    given = {}
+def test_nothing_of_heldout_or_test_is_among_what_a_training_is_given_before_its_weights_are_taken(
+    judge, tiny, monkeypatch
+):
+    """Then, like the model server, it gets windows to answer: one request of them, and none of `test`."""
+    written, fed, probes = {}, [], []
+    write, answer = Sandbox.write, Feed.answer
 
-    class Stop(Exception):
-        pass
+    def writing(self, name, content):
+        written.setdefault(name, []).append(content if isinstance(content, bytes) else content.encode())
+        write(self, name, content)
 
-    def look(self, device, limits, files):
-        given.update(files)
-        raise Stop
+    def answering(self, request):
+        answered = answer(self, request)
+        (probes if request == b"p" else fed).append(answered)
+        return answered
 
-    monkeypatch.setattr("evo.trainer.trainer.Sandbox.__init__", look)
-    with pytest.raises(Stop):
-        Trainer(tiny, device).judge(Job(tiny.baseline, 1, 2))
-    assert set(given) == {
-        "train_mps.py", "model.py", "harness.py", "job.json", "data/train.bin", "data/val.bin", "data/probe.bin"
-    }  # fmt: skip
-    parts = tiny.load_data().parts
-    binary = b"".join(value for name, value in given.items() if name.endswith(".bin"))
+    monkeypatch.setattr(Sandbox, "write", writing)
+    monkeypatch.setattr(Feed, "answer", answering)
+    assert judge().status == Status.OK
+    assert set(written) == {"train_mps.py", "model.py", "harness.py", "job.json", "out/weights.safetensors"}
+    parts = {
+        name: np.frombuffer(text, dtype=np.uint8).astype("<u2").tobytes()
+        for name, text in tiny.load_data().parts.items()
+    }
+    for batch in fed:
+        if len(batch) > 1:
+            assert batch[1:][: 2 * 17] in parts["train"]
+    assert len(fed) == 2 + 1 + 3  # a short run with its end, and the training
+    for probe, part in zip(probes, ("val", "heldout"), strict=True):
+        assert len(probe) == 1 + 2 * 64 * 16
+        assert all(probe[1 + at : 1 + at + 2 * 16] in parts[part] for at in range(0, 2 * 64 * 16, 2 * 16))
+    given = b"".join(b"".join(contents) for contents in written.values()) + b"".join(fed)
     for part in ("heldout", "test"):
-        passage = np.frombuffer(parts[part][1000:1040], dtype=np.uint8).astype("<u2").tobytes()
-        assert passage not in binary
-    seen = np.frombuffer(parts["val"][1000:1040], dtype=np.uint8).astype("<u2").tobytes()
-    assert seen in binary
-    assert str(tiny.folder) not in json.dumps({name: str(value) for name, value in given.items()})
+        passages = [parts[part][first : first + 60] for first in range(0, len(parts[part]) - 60, 60)]
+        assert not any(passage in given for passage in passages)
+    assert str(tiny.folder).encode() not in given
 
 
 def test_a_judgement_crosses_to_the_driver_as_plain_values(honest):

@@ -1,0 +1,155 @@
+"""Looks at what a run found, that train: the verdict on one of its candidates, and `evo reproduce`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evo import finals, workspace
+from evo.cli import output
+from evo.errors import EvoError
+from evo.status import Status
+
+if TYPE_CHECKING:
+    from evo.driver.folder import RunFolder
+    from evo.lineage.store import Lineage, Row
+
+_JUDGED = (Status.OK, Status.DUPLICATE, Status.STOPPED_EARLY)
+"""Candidates that a verdict can be given on."""
+CLOSE = 1e-6
+"""Nats between two trainings of one seed that count as the same: another build of torch rounds otherwise."""
+
+
+def look(path: Path, candidate: Mapping[str, Any]) -> None:
+    """Judge a candidate of a run that is done on the test part, if that was not done.
+
+    Raises:
+        EvoError: the run is not done, wants no verdict, or the candidate cannot be trained.
+    """
+    from evo.cli.screen import Screen
+    from evo.driver import folder as folders
+    from evo.driver import session
+    from evo.lineage import lock
+    from evo.lineage.runs import summary
+
+    if candidate["id"] == 0 or candidate["status"] not in _JUDGED:
+        raise EvoError(
+            f"candidate {candidate['id']} cannot be judged: it is the baseline, or it failed ({candidate['status']})",
+            hint=f"evo show {candidate['run']}",
+            kind="usage",
+        )
+    with lock.writer(path):
+        run = folders.open_run(path)
+        if not run.config.final.verdict_seeds:
+            raise EvoError(f"run {run.name} was made with final.verdict_seeds = 0: no verdict", kind="usage")
+        if summary(path).state != "finished":
+            raise EvoError(f"run {run.name} is not done", hint=f"evo resume {run.name}", kind="run")
+        try:
+            with Screen(run.config, run.candidates) as screen:
+                session.carry_on(run, screen, look_at=candidate["id"])
+        except (session.Interrupted, KeyboardInterrupt):
+            output.note("stopped; no training that was done is lost")
+            raise typer.Exit(130) from None
+
+
+def reproduce(
+    run: Annotated[str, typer.Argument(help="A run's name.")],
+    number: Annotated[int, typer.Argument(metavar="ID", help="A candidate.")],
+    replicate: Annotated[int, typer.Option(help="Which of its trainings.", min=0)] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Rebuild a candidate from the lineage alone, train and verify it again, and compare. Exit 1 where it differs.
+
+    Equal to the last bit is what the same CPU kind, torch and threads give; elsewhere losses differ by rounding, and more.
+    """
+    from evo.driver import folder as folders
+    from evo.lineage import runs
+    from evo.lineage.store import Lineage
+
+    opened = folders.open_run(runs.find(workspace.population(), run))
+    lineage = Lineage(opened.path)
+    recorded = _recorded(lineage, number, replicate)
+    files = rebuilt(lineage, opened, number)
+    again = _train_again(opened, files, recorded, device)
+    shown = ("status", "val_loss", "test_loss", "reported_vloss", "n_params", "cpu_seconds")
+    says, same = _compare(recorded, again)
+    if json:
+        then, now = ({key: values[key] for key in shown} for values in (recorded, again))
+        output.as_json({"run": run, "id": number, "replicate": replicate, "recorded": then, "again": now, "says": says})
+    else:
+        rows = [[name, *(values[key] for key in shown)] for name, values in (("recorded", recorded), ("again", again))]
+        output.table(["", *shown], rows)
+        print(says)
+    if not same:
+        raise typer.Exit(1)
+
+
+def rebuilt(lineage: "Lineage", run: "RunFolder", number: int) -> dict[str, str]:
+    """A candidate's files, made again from its recorded answer and its parent's files, down to the baseline.
+
+    Raises:
+        EvoError: there are none, or they are not the recorded ones.
+    """
+    from evo.proposer import answer
+
+    if number == 0:
+        return dict(run.evaluator.baseline)
+    row = _candidate(lineage, number)
+    calls = lineage.read_record("calls", number, 1)
+    if not row["files"] or not calls:
+        raise EvoError(f"candidate {number} has no files: {row['status']}, {row['reason']}", kind="usage")
+    base = run.evaluator.baseline if row["base"] == 0 else json.loads(_candidate(lineage, row["base"])["files"])
+    files = answer.parse(calls[0]["response"], base, calls[0]["finish_reason"]).files
+    if files is None or files != json.loads(row["files"]):
+        raise EvoError(f"candidate {number}: its answer no longer gives its recorded files", kind="lineage")
+    return files
+
+
+def _candidate(lineage: "Lineage", number: int) -> "Row":
+    found = lineage.read_record("candidates", number)
+    if not found:
+        raise EvoError(f"run {lineage.run} has no candidate {number}", kind="usage")
+    return found[0]
+
+
+def _recorded(lineage: "Lineage", number: int, replicate: int) -> "Row":
+    """The training to compare with; of a twin, the one whose scores it took."""
+    row = _candidate(lineage, number)
+    found = lineage.read_record("trainings", row["twin"] if row["twin"] is not None else number, replicate)
+    if not found:
+        said = f"candidate {number} ({row['status']}) has no training {replicate}"
+        raise EvoError(said, hint=f"evo show {lineage.run} {number}", kind="usage")
+    return found[0]
+
+
+def _train_again(run: "RunFolder", files: dict[str, str], recorded: "Row", device: str) -> "Row":
+    from evo.trainer import device as devices
+    from evo.trainer.isolation import require
+    from evo.trainer.job import Job
+    from evo.trainer.trainer import Trainer
+
+    require(run.config.isolation, trusted=run.config.model.is_catalogue)
+    trainer = Trainer(run.evaluator, devices.find(device, threads=run.config.workers.threads))
+    if trainer.data_sha256 != run.data_sha256:
+        raise EvoError("the data here is not the run's", hint="evo doctor", kind="data")
+    seeds = finals.seeds_of(run.config.seed, recorded["replicate"])
+    return trainer.judge(Job(files, *seeds, test=recorded["test_loss"] is not None)).as_dict()
+
+
+def _compare(recorded: "Row", again: "Row") -> tuple[str, bool]:
+    """What is said of two trainings of one seed, and whether they are the same."""
+    before, now = recorded["val_loss"], again["val_loss"]
+    if recorded["status"] == Status.STOPPED_EARLY:
+        same = recorded["rung_loss"] is not None and abs(recorded["rung_loss"] - (again["rung_loss"] or 0)) <= CLOSE
+        return f"it was stopped at its rung; trained in full now: {again['status']}, loss {now}", same
+    if recorded["status"] != again["status"]:
+        return f"DIFFERS: {recorded['status']} then, {again['status']} now ({again['reason']})", False
+    if before is None or now is None:
+        return f"the same failure: {again['status']}", True
+    if before == now:
+        return "the same to the last bit", True
+    same = abs(before - now) <= CLOSE
+    return f"{'the same within rounding' if same else 'DIFFERS'}: {now - before:+.3g} nats a token", same

@@ -1,0 +1,129 @@
+"""The end of a run: the finalists' trainings, those of the verdict, and the verdict itself, one durable row a look."""
+
+import datetime
+import json
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from evo import finals
+from evo.driver.folder import RunFolder
+from evo.driver.training import Trainings
+from evo.errors import EvoError
+from evo.lineage.store import Lineage, Row
+from evo.selection import BASELINE
+from evo.verify import statistics
+
+Works = tuple[str, list[Coroutine[Any, Any, Row]]]
+"""What is going to be trained, in words, and the trainings."""
+
+BETTER, NOT_SHOWN = "better", "not shown to be better"
+NOTHING, NOT_WANTED = "nothing to judge", "none was wanted"
+
+
+class Ending:
+    """What comes after a run's last candidate.
+
+    Args:
+        folder: the run.
+        lineage: its rows.
+        trainings: how one is trained; what is durable is not trained again.
+    """
+
+    def __init__(self, folder: RunFolder, lineage: Lineage, trainings: Trainings) -> None:
+        self._folder, self._lineage, self._trainings = folder, lineage, trainings
+        self._final = folder.config.final
+
+    def finals(self, rows: Sequence[Row]) -> Works:
+        """The finalists' trainings that are not durable yet."""
+        chosen = finals.finalists(rows, self._folder.config)
+        said = f"finalists {', '.join(map(str, chosen))}: {self._final.seeds} fresh seeds each"
+        return said, self._missing(rows, chosen, finals.final_replicates(self._final), test=False)
+
+    def verdict_trainings(self, rows: Sequence[Row], look_at: int | None) -> Works:
+        """The verdict's trainings that are not durable yet; none where the verdict is there, or there is nothing to judge."""
+        chosen = self._chosen(rows, look_at)
+        if chosen is None or self._is_given(len(rows), chosen, look_at):
+            return "", []
+        said = f"verdict on candidate {chosen} and the baseline: {self._final.verdict_seeds} fresh seeds each, on test"
+        return said, self._missing(rows, [BASELINE, chosen], finals.verdict_replicates(self._final), test=True)
+
+    def give_verdict(self, rows: Sequence[Row], look_at: int | None) -> None:
+        """Make the verdict durable, unless it is given already. A run that wants none gets a row too, which is its end.
+
+        A candidate that was judged before, on the same trainings, keeps its verdict: `test` is not looked at again.
+        """
+        chosen = self._chosen(rows, look_at)
+        if self._is_given(len(rows), chosen, look_at):
+            return
+        earlier = self._lineage.read("verdicts")
+        looks = sum(row["id"] is not None for row in earlier)
+        row = dict.fromkeys(("seeds", "difference", "low", "high", "p_welch", "p_permutation", "p_holm"))
+        row |= {"run": self._lineage.run, "id": chosen, "look": looks + (chosen is not None), "details": "{}"}
+        if chosen is None:
+            row["verdict"] = NOTHING if self._final.verdict_seeds else NOT_WANTED
+        elif before := next((row for row in earlier if row["id"] == chosen), None):
+            row = before
+        else:
+            row |= self._compare(chosen, earlier)
+        row |= {"after": len(rows), "created_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None)}
+        self._lineage.append("verdicts", (len(rows), len(earlier) + 1), [row])
+
+    def _compare(self, chosen: int, earlier: Sequence[Row]) -> Row:
+        sides = {"candidate": self._test_losses(chosen), "baseline": self._test_losses(BASELINE)}
+        found = statistics.compare(sides["candidate"], sides["baseline"])
+        others = [row["p_welch"] for row in earlier if row["p_welch"] is not None]
+        corrected = statistics.holm([*others, found.p])[-1]
+        return {
+            "verdict": BETTER if statistics.is_better(corrected) else NOT_SHOWN,
+            "seeds": self._final.verdict_seeds,
+            "difference": found.difference,
+            "low": found.low,
+            "high": found.high,
+            "p_welch": found.p,
+            "p_permutation": found.p_permutation,
+            "p_holm": corrected,
+            "details": json.dumps({"replicates": list(finals.verdict_replicates(self._final)), **sides}),
+        }
+
+    def _test_losses(self, number: int) -> list[float | None]:
+        """By seed; None for one that failed."""
+        records = [self._lineage.read_record("trainings", number, k) for k in finals.verdict_replicates(self._final)]
+        return [record[0]["test_loss"] for record in records]
+
+    def _chosen(self, rows: Sequence[Row], look_at: int | None) -> int | None:
+        """Who is judged: the leader, who is fixed before `test` is looked at, or who was asked for."""
+        if not self._final.verdict_seeds:
+            return None
+        if look_at is not None:
+            return look_at
+        leader = finals.leader(rows, self._lineage.read("trainings"), self._folder.config)
+        return None if leader is None else int(leader["id"])
+
+    def _is_given(self, after: int, chosen: int | None, look_at: int | None) -> bool:
+        """Whether `test` was looked at for this end of the run, or for the candidate that was asked for."""
+        given = self._lineage.read("verdicts")
+        return any(row["id"] == chosen if look_at is not None else row["after"] == after for row in given)
+
+    def _missing(
+        self, rows: Sequence[Row], numbers: Sequence[int], replicates: Sequence[int], *, test: bool
+    ) -> list[Coroutine[Any, Any, Row]]:
+        """One training after the other of each candidate in turn, so that both sides meet the machine's moods."""
+        by_id = {row["id"]: row for row in rows}
+        wanted = [(number, replicate) for replicate in replicates for number in numbers]
+        return [
+            self._trainings.train(number, replicate, _files(by_id[number]), test=test)
+            for number, replicate in wanted
+            if not self._lineage.has("trainings", number, replicate)
+        ]
+
+
+def _files(row: Row) -> dict[str, str]:
+    """A candidate's files.
+
+    Raises:
+        EvoError: it has none.
+    """
+    if not row["files"]:
+        raise EvoError(f"candidate {row['id']} has no files: {row['status']}, {row['reason']}", kind="usage")
+    files: dict[str, str] = json.loads(row["files"])
+    return files

@@ -1,0 +1,123 @@
+"""Trainings of a run: each is handed to a worker, costed against the baseline there, and made durable with its curve."""
+
+import datetime
+import statistics
+from collections.abc import Callable
+
+from evo import finals
+from evo.driver.folder import RunFolder
+from evo.driver.workers import Pool
+from evo.lineage.store import Lineage, Row
+from evo.selection import BASELINE, RECENT, cost
+from evo.status import Status
+from evo.trainer.job import Job, Rung
+
+_EPOCH = datetime.datetime(1970, 1, 1)
+_TAKEN = (
+    *(
+        "status",
+        "reason",
+        "val_loss",
+        "text_se",
+        "bits_per_byte",
+        "test_loss",
+        "reported_vloss",
+        "reported_elapsed_min",
+    ),
+    *("n_params", "rung_loss", "cpu_seconds", "wall_seconds", "verify_seconds", "peak_memory_bytes"),
+    *("device", "host", "isolation", "output_tail"),
+)
+"""Columns of a training that its judgement gives."""
+
+
+class Trainings:
+    """The trainings of one run.
+
+    Args:
+        folder: the run.
+        lineage: where they are written; what it holds is known from the first.
+        trainers: who trains.
+    """
+
+    def __init__(self, folder: RunFolder, lineage: Lineage, trainers: Pool) -> None:
+        self._folder, self._lineage, self._trainers = folder, lineage, trainers
+        self._baselines: dict[tuple[str, str], list[Row]] = {}
+
+    def read(self) -> list[Row]:
+        """Every training that is durable; their baselines are the unit of cost from now on."""
+        rows = self._lineage.read("trainings")
+        self._baselines.clear()
+        for row in sorted(rows, key=lambda row: (row["started_at"] or _EPOCH, row["replicate"])):
+            self._note_baseline(row)
+        return rows
+
+    async def train(
+        self, number: int, replicate: int, files: dict[str, str], *, rung: Rung | None = None, test: bool = False
+    ) -> Row:
+        """One training as its durable row; one that is there already is not trained again."""
+        if recorded := self._lineage.read_record("trainings", number, replicate):
+            return recorded[0]
+        seeds = finals.seeds_of(self._folder.config.seed, replicate)
+        limit = None if number == BASELINE else self._cpu_limit()
+        judged = await self._trainers.judge(Job(files, *seeds, cpu_seconds=limit, rung=rung, test=test))
+        row: Row = {"run": self._lineage.run, "id": number, "replicate": replicate, "seed": seeds[0]}
+        row |= {column: judged.get(column) for column in _TAKEN}
+        row["status"] = str(row["status"])
+        row["started_at"] = _when(judged.get("started_at"))
+        row["reported_gap"] = _difference(row["reported_vloss"], row["val_loss"])
+        self._note_baseline(row)
+        row["cost"] = self._cost(row, ranking_seconds) if row["status"] == Status.OK else None
+        points = [{"run": row["run"], "id": number, "replicate": replicate, **p} for p in judged.get("curve", ())]
+        self._lineage.append("curves", (number, replicate), points)
+        self._lineage.append("trainings", (number, replicate), [row])
+        return row
+
+    def clocks_disagree(self, training: Row, max_cost: float) -> bool:
+        """Whether the clock that ranks a training and the other one put it on different sides of `max_cost`."""
+        costs = self._cost(training, ranking_seconds), self._cost(training, _other_seconds)
+        return None not in costs and len({cost > max_cost for cost in costs if cost is not None}) == 2
+
+    def _note_baseline(self, training: Row) -> None:
+        if training["id"] == BASELINE and training["status"] == Status.OK:
+            self._baselines.setdefault(_worker(training), []).append(training)
+
+    def _cost(self, training: Row, seconds: Callable[[Row], float]) -> float | None:
+        """Its cost by one clock, against the baseline on that worker; where it has not trained there yet, on workers of
+        that device.
+        """
+        there = self._baselines.get(_worker(training)) or [
+            row for worker, rows in self._baselines.items() if worker[1] == training["device"] for row in rows
+        ]
+        return cost(seconds(training), [seconds(row) for row in there])
+
+    def _cpu_limit(self) -> float | None:
+        """CPU seconds that a candidate may take: a multiple of the baseline's on the slowest worker."""
+        seen = [
+            statistics.median([ranking_seconds(row) for row in rows[-RECENT:]])
+            for (_, kind), rows in self._baselines.items()
+            if kind == "cpu"
+        ]
+        return self._folder.evaluator.spec.limits.baseline_multiple * max(seen) if seen else None
+
+
+def ranking_seconds(training: Row) -> float:
+    """The seconds that rank a training: CPU seconds of a CPU slot, wall seconds elsewhere."""
+    return float((training["cpu_seconds"] if training["device"] == "cpu" else training["wall_seconds"]) or 0.0)
+
+
+def _other_seconds(training: Row) -> float:
+    """The seconds of the other clock."""
+    return float((training["wall_seconds"] if training["device"] == "cpu" else training["cpu_seconds"]) or 0.0)
+
+
+def _worker(training: Row) -> tuple[str, str]:
+    """What shares a unit of cost: a machine and a kind of device."""
+    return str(training["host"]), str(training["device"])
+
+
+def _difference(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second
+
+
+def _when(seconds: float | None) -> datetime.datetime | None:
+    return None if seconds is None else datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)

@@ -1,0 +1,105 @@
+"""The curve that a training reports, and the rung at which a clearly losing one is stopped.
+
+What stands in it is the candidate's word: it may end a training early, and it is never a score.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+from evo.status import Status
+from evo.trainer.failure import SandboxFailure
+from evo.trainer.job import Rung
+from evo.trainer.processes import LimitReached
+from evo.trainer.sandbox import Sandbox
+
+_POINTS = 10_000
+
+
+class Watch:
+    """Looks at a training's curve and stops it at its rung where it is clearly losing there.
+
+    What it decides depends on the curve alone: a losing training that ended before anyone looked is stopped too.
+    """
+
+    def __init__(self, sandbox: Sandbox, rung: Rung | None) -> None:
+        self._sandbox, self._rung = sandbox, rung
+        self._passed, self._stopped = rung is None, False
+
+    def __call__(self) -> None:
+        """Look once.
+
+        Raises:
+            LimitReached: it is clearly losing.
+        """
+        if self._rung is None or self._passed:
+            return
+        loss = loss_at(read(self._sandbox), self._rung.step)
+        if loss is None:
+            return
+        self._passed = loss <= self._rung.loss
+        if not self._passed:
+            self._stopped = True
+            raise LimitReached(
+                Status.STOPPED_EARLY,
+                f"reported {loss:.4f} at step {self._rung.step}, above {self._rung.loss:.4f}, the median of "
+                f"{self._rung.of} earlier candidates there",
+            )
+
+    def ended(self) -> None:
+        """Look once more at a training that has ended, however it did.
+
+        Raises:
+            SandboxFailure: it is clearly losing.
+        """
+        try:
+            self()
+        except LimitReached as limit:
+            raise SandboxFailure(limit.status, limit.reason) from None
+
+    def curve(self) -> list[dict[str, float | None]]:
+        """The curve, of a training that was stopped up to its rung."""
+        points = read(self._sandbox)
+        if self._rung is None or not self._stopped:
+            return points
+        stopped_at = next(place for place, point in enumerate(points) if _is_rung(point, self._rung.step))
+        return points[: stopped_at + 1]
+
+
+def loss_at(curve: Sequence[Mapping[str, float | None]], step: int) -> float | None:
+    """The validation loss that a curve reports at `step`."""
+    return next((point["reported_val_loss"] for point in curve if _is_rung(point, step)), None) if step else None
+
+
+def _is_rung(point: Mapping[str, float | None], step: int) -> bool:
+    return point["step"] == step and point["reported_val_loss"] is not None
+
+
+def read(sandbox: Sandbox) -> list[dict[str, float | None]]:
+    """The points that `harness.report` wrote; what is not a point is left out."""
+    points: list[dict[str, float | None]] = []
+    for line in sandbox.read("out/curve.jsonl", 4_000_000).splitlines()[:_POINTS]:
+        try:
+            point = json.loads(line)
+            step, seconds = int(point["step"]), number(point["seconds"])
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            continue
+        if abs(step) >= 2**62:
+            continue
+        points.append(
+            {
+                "step": step,
+                "seconds": seconds,
+                "train_loss": number(point.get("train_loss")),
+                "reported_val_loss": number(point.get("val_loss")),
+            }
+        )
+    return points
+
+
+def number(value: object) -> float | None:
+    """A finite number as a float, or None."""
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:
+        return None
