@@ -5,7 +5,7 @@ environment with no credential, own session), endless loops (CPU and wall limit)
 written bytes, many processes, and what it leaves running (descendants are killed, also those that left their session).
 It does not stop: reading what the user can read, the network, signals to the user's other processes, a process that was
 started with an empty environment by code that then killed the sandbox's first process, writing outside the scratch
-folder. Code from a
+folder, or handing something over in memory that outlives a process (System V). Code from a
 language model is therefore trained at this level only where the user asks for it by name.
 """
 

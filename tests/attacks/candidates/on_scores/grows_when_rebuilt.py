@@ -1,12 +1,12 @@
 """Has more parameters when it is rebuilt than when it was trained.
 
-It must be called `not_rebuildable`.
+It must be called `not_rebuildable`, or `not_repeatable` where what grew is drawn anew each time.
 """
 
 from attacks.attack import logits, method, model_replace, model_top, parts
 
 TRIES = "has more parameters in the model server than in its training"
-STATUS = "not_rebuildable"
+STATUS = ("not_rebuildable", "not_repeatable")
 
 SERVER = model_top("import sys\nIN_TRAINING = 'harness' in sys.modules")
 

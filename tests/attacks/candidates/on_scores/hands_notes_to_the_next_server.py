@@ -8,6 +8,7 @@ from attacks.attack import PEEK_WITH_NOTES, logits, model_top
 TRIES = "hands the next model server what it saw ahead, to answer the same when it is asked again"
 STATUS = "leaks_future"
 STATIC = "protected_setting"
+BEYOND = ("in_memory_that_outlives_it",)
 
 REWRITES = {
     "in_a_process_left_behind": (
