@@ -132,8 +132,8 @@ def noting(seed: Any, name: str, noted: list[str]) -> Any:
     return seeding
 
 
-def train(job: dict[str, Any]) -> dict[str, Any]:
-    """Train and save; return what goes into result.json."""
+def train(job: dict[str, Any]) -> None:
+    """Train, save the weights and the result, and answer the probe."""
     noted = seed_everything(job["seed"])
     train_file, model_file = (pathlib.Path(name).stem for name in job["files"])
     import harness  # type: ignore[import-not-found]  # it lies beside the candidate's files
@@ -152,7 +152,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
         vloss, minutes = reported_pair(train_module.train())
     except harness.Over:
         if not trained:
-            return {"certain": False}  # it draws before it makes a model: a short run tells nothing
+            return leave({"certain": False})  # it draws before it makes a model: a short run tells nothing
         vloss = minutes = math.nan
     except harness.Protected as changed:
         raise Unfit("protected_setting", str(changed)) from None
@@ -167,25 +167,31 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise Unfit("not_finite", "the trained weights are not finite")
     save_file(tensors, "out/weights.safetensors")
+    leave(
+        {
+            "reported_vloss": vloss if math.isfinite(vloss) else None,
+            "reported_elapsed_min": minutes if math.isfinite(minutes) else None,
+            "arguments": result.__dict__["_evo_arguments"],
+            "certain": bool(harness.kept) or len(made) == 1,  # which model is the result, should this be a short run
+            "n_params": sum(p.numel() for p in result.parameters()),
+        }
+    )
     pathlib.Path("out/probe.bin").write_bytes(probe_logits(result, job, harness))
-    return {
-        "reported_vloss": vloss if math.isfinite(vloss) else None,
-        "reported_elapsed_min": minutes if math.isfinite(minutes) else None,
-        "arguments": result.__dict__["_evo_arguments"],
-        "certain": bool(harness.kept) or len(made) == 1,  # which model is the result, should this be a short run
-        "n_params": sum(p.numel() for p in result.parameters()),
-    }
+
+
+def leave(result: dict[str, Any]) -> None:
+    """Write result.json. With the weights it is taken when the probe is asked for: later is too late to change it."""
+    pathlib.Path("out/result.json").write_text(json.dumps(result), encoding="utf-8")
 
 
 def main() -> int:
     """Return the exit code: 0 trained, 3 unfit (named in result.json); an exception is the caller's to print."""
     job = json.loads(pathlib.Path("job.json").read_text(encoding="utf-8"))
     sys.argv = [job["files"][0]]
-    code = 0
     try:
-        result = train(job)
+        train(job)
     except Unfit as unfit:
         status, reason = unfit.args
-        result, code = {"status": status, "reason": reason}, 3
-    pathlib.Path("out/result.json").write_text(json.dumps(result), encoding="utf-8")
-    return code
+        leave({"status": status, "reason": reason})
+        return 3
+    return 0

@@ -112,7 +112,7 @@ class Trainer:
         left = _Left(sandbox, self._known, self)
         feed = self._feed(job, left, few)
         try:
-            result = self._train(sandbox, job, feed, short)
+            result = self._train(sandbox, job, feed, left, short)
             if feed.cut_off and not result.get("certain"):
                 return
             model = self._model(sandbox, job, result, left)
@@ -129,7 +129,7 @@ class Trainer:
         left = _Left(sandbox, self._tokens["heldout"], self)
         feed, rung, failed = self._feed(job, left), Watch(sandbox, job.rung), None
         try:
-            result = self._train(sandbox, job, feed, limits, rung)
+            result = self._train(sandbox, job, feed, left, limits, rung)
         except SandboxFailure as failure:
             failed = failure
         usage = sandbox.usage
@@ -155,7 +155,13 @@ class Trainer:
             judgement.verify_seconds = time.perf_counter() - began
 
     def _train(
-        self, sandbox: Sandbox, job: Job, feed: Feed, limits: Limits, watch: Callable[[], None] = lambda: None
+        self,
+        sandbox: Sandbox,
+        job: Job,
+        feed: Feed,
+        left: "_Left",
+        limits: Limits,
+        watch: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """One training in an empty scratch folder, and what it left as its result."""
         sandbox.clear()
@@ -163,7 +169,9 @@ class Trainer:
         files: dict[str, str | bytes] = {**job.files, "harness.py": inside, "job.json": self._job_json(job)}
         for name, content in files.items():
             sandbox.write(name, content)
-        return _result(sandbox, sandbox.train(feed, limits, watch))
+        code = sandbox.train(feed, limits, watch)
+        written = sandbox.read("out/result.json", _RESULT_BYTES) if left.windows is None else left.result
+        return _result(written, code, sandbox.output_tail())
 
     def _model(self, sandbox: Sandbox, job: Job, result: dict[str, Any], left: "_Left") -> probes.Model:
         """The trained model as it can be asked.
@@ -245,20 +253,23 @@ class Trainer:
 
 
 class _Left:
-    """What a training has left when it says that its weights are saved: they are taken then, and only then is it told which
-    windows the trained model is to answer. They stand among all others that the rebuilt model is asked, so that it cannot
-    answer those as it was trained and the rest as something else.
+    """What a training has left when it says that its weights are saved.
+
+    All that goes from it to the model server, the weights and the constructor's arguments, is taken then, and only then is
+    it told which windows the trained model is to answer. They stand among all others that the rebuilt model is asked, so
+    that it cannot answer those as it was trained and the rest as something else.
     """
 
     def __init__(self, sandbox: Sandbox, tokens: scorer.Tokens, trainer: "Trainer") -> None:
         self._sandbox, self._tokens, self._trainer = sandbox, tokens, trainer
-        self.weights, self.salt = b"", b""
+        self.weights, self.result, self.salt = b"", b"", b""
         self.windows: npt.NDArray[np.int64] | None = None
 
     def take(self) -> scorer.Tokens:
         """The windows, (rows, block_size)."""
         evaluator, secret = self._trainer.evaluator, self._trainer.secret
         self.weights = self._sandbox.read("out/weights.safetensors", evaluator.spec.limits.scratch_mb * 1_000_000)
+        self.result = self._sandbox.read("out/result.json", _RESULT_BYTES)
         self.salt = hashlib.sha256(secret + self.weights).digest()
         self.windows = probes.chosen(self._tokens, evaluator.block_size, evaluator.vocab_size, self.salt)
         return scorer.windows_of(self._tokens, evaluator.block_size)[0][self.windows]
@@ -269,22 +280,22 @@ def _raise_unless_ok(score: scorer.Score) -> None:
         raise SandboxFailure(score.status, score.reason)
 
 
-def _result(sandbox: Sandbox, code: int) -> dict[str, Any]:
-    """What the training job left behind.
+def _result(written: bytes, code: int, tail: str) -> dict[str, Any]:
+    """What the training job left behind: its result.json, its exit code and the last of what it printed.
 
     Raises:
         SandboxFailure: the failure that it named, or a crash.
     """
     try:
-        result = json.loads(sandbox.read("out/result.json", _RESULT_BYTES))
+        result = json.loads(written)
     except (ValueError, RecursionError):
         result = None
     if not isinstance(result, dict):
         if code:
-            raise crash(sandbox.output_tail())
+            raise crash(tail)
         raise SandboxFailure(Status.CRASHED, "the training ended without leaving a result")
     if code == 3 and result.get("status") in NAMED_INSIDE:
         raise SandboxFailure(Status(result["status"]), str(result.get("reason", "")))
     if code:
-        raise crash(sandbox.output_tail())
+        raise crash(tail)
     return result

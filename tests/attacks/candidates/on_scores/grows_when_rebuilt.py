@@ -24,7 +24,14 @@ REWRITES = {
     ),
     "and_loads_what_fits": (
         SERVER,
-        parts("if not IN_TRAINING: self.more = nn.Linear(config.width, config.vocab_size)"),
+        parts(
+            """
+            if not IN_TRAINING:
+                self.more = nn.Linear(config.width, config.vocab_size)
+                nn.init.eye_(self.more.weight)
+                nn.init.zeros_(self.more.bias)
+            """
+        ),
         logits("if not IN_TRAINING: logits = logits + self.more(x)"),
         method(
             """

@@ -7,7 +7,7 @@ from attacks.attack import train_end
 
 TRIES = "lifts its limits, ignores signals or hides in a process, and computes without end"
 STATUS = "timeout"
-LIMITS = {"cpu_seconds": 1.5}
+LIMITS = {"cpu_seconds": 1.0}
 PRINTS = "without end"
 
 REWRITES = {
