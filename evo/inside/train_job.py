@@ -163,6 +163,10 @@ def train(job: dict[str, Any]) -> None:
     if not (harness.kept or trained):
         raise Unfit("contract", f"train() made no GPT of {model_file}.py")
     result = unwrap(harness.kept[0] if harness.kept else trained[0], gpt)
+    if "_evo_arguments" not in result.__dict__:
+        raise Unfit(
+            "contract", f"the result is a {type(result).__name__}; expected a GPT itself, no class derived from it"
+        )
     tensors = {name: t.detach().to("cpu").clone().contiguous() for name, t in result.state_dict().items()}
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise Unfit("not_finite", "the trained weights are not finite")

@@ -35,6 +35,7 @@ HIDDEN = frozenset(
 """Attributes that lead from an object to the names of a module."""
 REACHING = (
     *("builtins", "__main__", "ctypes", "_ctypes", "cffi", "runpy", "imp", "code", "codeop", "unittest.mock", "mock"),
+    *("launcher", "train_job", "serve_job"),
     *("sys.modules", "sys._getframe", "sys._current_frames", "gc.get_objects", "gc.get_referrers", "gc.get_referents"),
     *("inspect.currentframe", "inspect.stack", "inspect.trace", "inspect.getmodule", "inspect.getouterframes"),
     *("inspect.getinnerframes", "inspect.getclosurevars", "pkgutil.resolve_name"),

@@ -671,3 +671,9 @@ def test_a_difference_is_relative_for_large_logits():
     logits = np.full((1, 1, 2), 1000.0, dtype=np.float32)
     assert probes.close(logits, logits + np.float32(0.005), half=False).all()
     assert not probes.close(logits, logits + np.float32(0.1), half=False).any()
+
+
+@pytest.mark.parametrize(("half", "difference"), [(False, 0.1), (True, 8.0)])
+def test_an_offset_of_all_logits_buys_no_room(half, difference):
+    logits = np.full((1, 1, 2), 1e5, dtype=np.float32)
+    assert not probes.close(logits, logits + np.float32(difference), half=half).any()
