@@ -19,9 +19,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -35,10 +33,10 @@ from evo.trainer import isolation
 from evo.trainer.device import Device
 from evo.trainer.failure import SandboxFailure, last_line, named
 from evo.trainer.feed import Feed
+from evo.trainer.output import Output
 from evo.trainer.processes import MARKER, LimitReached, Meter, Usage, kill_descendants, kill_marked
 
 _INSIDE = Path(__file__).resolve().parents[1] / "inside"
-_TAIL_BYTES = 16_384
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 120.0
 
@@ -85,31 +83,6 @@ def remove_below(folder: Path) -> None:
         raise SandboxFailure(Status.KILLED, "what it left in its scratch folder cannot be removed")
 
 
-@dataclass
-class _Output:
-    """The bounded tail of what a sandbox prints, read by a thread of its own."""
-
-    limit: int
-    total: int = 0
-    tail: deque[bytes] = field(default_factory=deque)
-    kept: int = 0
-
-    def read(self, fd: int) -> None:
-        """Read `fd` to its end."""
-        with contextlib.suppress(OSError):
-            while piece := os.read(fd, 65536):
-                self.total += len(piece)
-                self.tail.append(piece[-_TAIL_BYTES:])
-                self.kept += len(self.tail[-1])
-                while self.kept - len(self.tail[0]) >= _TAIL_BYTES:
-                    self.kept -= len(self.tail.popleft())
-        os.close(fd)
-
-    def text(self) -> str:
-        """The tail as text, at most 16 kB."""
-        return b"".join(tuple(self.tail))[-_TAIL_BYTES:].decode("utf-8", errors="replace")
-
-
 class Sandbox:
     """One candidate's sandbox. Use it as a context manager: leaving it kills and removes all.
 
@@ -132,7 +105,7 @@ class Sandbox:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._fds: list[int] = []
-        self._output = _Output(limits.output_mb * 1_000_000)
+        self._output = Output(limits.output_mb * 1_000_000)
         try:
             self._make_folders()
             for name, content in files.items():
@@ -299,6 +272,7 @@ class Sandbox:
         usage = self.usage
         usage.wall_seconds = time.perf_counter() - self._meter.began
         kill_descendants(self._pid)
+        self._output.drain()
         usage.cpu_seconds = max(usage.cpu_seconds, self._reap() - self._meter.cpu_before)
         try:
             self._check_output()

@@ -7,7 +7,6 @@ it emptied between candidates as the trainer has it emptied between jobs; `judge
 import random
 import tempfile
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
@@ -151,13 +150,9 @@ class Warm(Sandbox):
         assert descendants(psutil.Process(self._pid)) == [], "a process was left behind"
         left = sorted(str(path.relative_to(self.scratch)) for path in self.scratch.rglob("*"))
         assert left == ["out", "tmp"], "a file was left behind"
-        output, seen = self._output, -1
-        while seen != output.total:  # what the last candidate printed is not this one's
-            seen = output.total
-            time.sleep(0.01)
-        output.tail.clear()
-        output.total = output.kept = 0
-        self.limits, output.limit = limits, limits.output_mb * 1_000_000
+        self._output.forget()  # what the last candidate printed is not this one's
+        self._printed = 0
+        self.limits, self._output.limit = limits, limits.output_mb * 1_000_000
         return True
 
 

@@ -1,0 +1,57 @@
+"""What a sandbox prints: counted, and its end kept."""
+
+import contextlib
+import os
+import select
+import threading
+from collections import deque
+
+_TAIL_BYTES = 16_384
+
+
+class Output:
+    """The bounded tail of what a sandbox prints, read by a thread of its own.
+
+    Args:
+        limit: bytes that a job may print.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.total = limit, 0
+        self._tail, self._kept = deque[bytes](), 0
+        self._fd, self._open, self._lock = -1, False, threading.Lock()
+
+    def read(self, fd: int) -> None:
+        """Read `fd` to its end and close it."""
+        os.set_blocking(fd, False)
+        self._fd, self._open = fd, True
+        with contextlib.suppress(OSError):
+            while self._open:
+                select.select([self._fd], [], [])
+                self.drain()
+        os.close(self._fd)
+
+    def drain(self) -> None:
+        """Read what has come so far, a pipe's worth and more."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            for _ in range(64 if self._open else 0):
+                piece = os.read(self._fd, 65536)
+                if not piece:
+                    self._open = False
+                    return
+                self.total += len(piece)
+                self._tail.append(piece[-_TAIL_BYTES:])
+                self._kept += len(self._tail[-1])
+                while self._kept - len(self._tail[0]) >= _TAIL_BYTES:
+                    self._kept -= len(self._tail.popleft())
+
+    def forget(self) -> None:
+        """Begin anew: what has come so far counts no more."""
+        self.drain()
+        self._tail.clear()
+        self.total = self._kept = 0
+
+    def text(self) -> str:
+        """The tail as text, at most 16 kB."""
+        self.drain()
+        return b"".join(tuple(self._tail))[-_TAIL_BYTES:].decode("utf-8", errors="replace")
