@@ -7,6 +7,7 @@ from attacks.attack import train_end
 
 TRIES = "leaves a pickle, weights of wrong sizes or a file that claims to be huge in place of its weights"
 STATUS = "not_rebuildable"
+STATIC = "protected_setting"
 
 REWRITES = {
     "a_pickle": (
