@@ -301,7 +301,7 @@ def test_a_model_that_throws_dice_is_not_repeatable(judge, dice):
         ("def train():", "train = 1\n\n\ndef main():", Status.CONTRACT, "must define train()"),
         ("    batches = ", "    return 1.0, 2.0\n    batches = ", Status.CONTRACT, "made no GPT"),
         ("    # the end", "    harness.keep(optimizer)", Status.CONTRACT, "was not given a GPT"),
-        ('"train", batch_size', '"train", 8', Status.CRASHED, "batch_size is protected"),
+        ('"train", batch_size', '"train", 8', Status.PROTECTED_SETTING, "batch_size: expected 4, found 8"),
         ('"train"', '"heldout"', Status.CRASHED, "found 'heldout'"),
     ],
 )
@@ -379,12 +379,11 @@ def test_where_no_number_is_said_a_training_draws_what_it_likes(judge):
 
 
 @pytest.mark.slow
-def test_batches_that_are_asked_for_and_not_taken_are_dropped(judge, honest):
-    """More than a pipe holds, in both directions."""
+def test_batches_that_are_asked_for_and_not_taken_break_that_candidate_alone(judge, honest):
+    """More than a pipe holds, in both directions: they come in the place of the probe, and are dropped after it."""
     end = "import os\nos.write(int(os.environ['EVO_FDS'].split(',')[3]), b'v' * 60_000)"
-    judgement = judge(end=end, batches={"val": None})
-    assert (judgement.status, judgement.reason) == (Status.OK, "")
-    assert judgement.val_loss == honest.val_loss
+    assert judge(end=end, batches={"val": None}).status in (Status.CRASHED, Status.NOT_REBUILDABLE)
+    assert judge().val_loss == honest.val_loss
 
 
 @pytest.mark.slow
