@@ -34,21 +34,7 @@ def choose(config: Config, number: int, rows: Sequence[Row]) -> Model:
         records = {model.called: [row for row in rows if row["asked"] == model.called] for model in models}
         new = [model for model in models if len(records[model.called]) < FIRST]
         if not new:
-            by_usd = all(model.price_in is not None and (model.price_in or model.price_out) for model in models)
-            gains = {row["id"]: gain(row, rows) for row in rows}
-            most = max(gains.values(), default=0.0)
-            known = [cost for row in rows if (cost := _cost(row, by_usd)) is not None]
-            dearest = max(known, default=1.0)  # what is not known is not taken for free
-            drawn = {
-                model.called: model.weight
-                * _drawn(
-                    [gains[row["id"]] for row in records[model.called]],
-                    [dearest if (c := _cost(row, by_usd)) is None else c for row in records[model.called]],
-                    most,
-                    rng,
-                )
-                for model in models
-            }
+            drawn = _by_record(models, records, rows, rng)
             return max(models, key=lambda model: (drawn[model.called], rng.random()))
         models = new
     return rng.choices(models, [model.weight for model in models])[0]
@@ -60,6 +46,28 @@ def gain(row: Row, rows: Sequence[Row]) -> float:
     if row["val_loss"] is None or base is None or base["val_loss"] is None or row["twin"] is not None:
         return 0.0
     return max(0.0, float(base["val_loss"] - row["val_loss"]))
+
+
+def _by_record(
+    models: Sequence[Model], records: Mapping[str, Sequence[Row]], rows: Sequence[Row], rng: random.Random
+) -> dict[str, float]:
+    """What each model's record, weighted anew, improved for its cost, times the model's own weight."""
+    by_usd = all(model.price_in is not None and (model.price_in or model.price_out) for model in models)
+    gains = {row["id"]: gain(row, rows) for row in rows}
+    most = max(gains.values(), default=0.0)
+    costs = {row["id"]: _cost(row, by_usd) for row in rows}
+    dearest = max((cost for cost in costs.values() if cost is not None), default=1.0)
+
+    def cost(row: Row) -> float:  # what is not known is not taken for free
+        known = costs[row["id"]]
+        return dearest if known is None else known
+
+    drawn = {}
+    for model in models:
+        own = records[model.called]
+        improved = _drawn([gains[row["id"]] for row in own], [cost(row) for row in own], most, rng)
+        drawn[model.called] = model.weight * improved
+    return drawn
 
 
 def _drawn(gains: Sequence[float], costs: Sequence[float], most: float, rng: random.Random) -> float:

@@ -18,6 +18,8 @@ Varied = tuple[Persona, Record] | None
 
 FEWEST = {"topics": 3, "directions": 3, "fields": 5, "breakthroughs": 1}
 """Genes that dropping and narrowing leave in a section."""
+WRITTEN = ("write_breakthrough", "sharpen_topic")
+"""The operators whose genes a model writes."""
 
 
 def swap_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
@@ -93,6 +95,24 @@ def widen_fields(persona: Persona, pool: Sequence[Persona]) -> Varied:
     return persona.with_section(section.with_items(items)), {"operator": "widen_fields", "in": added}
 
 
+def write_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
+    """Want another breakthrough in the place of one of this persona's; a model writes it before the persona is asked."""
+    section = persona.section("breakthroughs")
+    if section is None:
+        return None
+    gone = random.choice(section.items).label
+    return persona, {"operator": "write_breakthrough", "section": section.kind, "out": gone, "words": None}
+
+
+def sharpen_topic(persona: Persona, pool: Sequence[Persona]) -> Varied:
+    """Want a topic or direction said more sharply; a model writes it before the persona is asked."""
+    places = [(section.kind, item.title) for section in _weighed(persona) for item in section.items if item.title]
+    if not places:
+        return None
+    kind, title = random.choice(places)
+    return persona, {"operator": "sharpen_topic", "section": kind, "gene": title, "words": None}
+
+
 def cross(first: Persona, second: Persona, second_id: int) -> tuple[Persona, Record]:
     """The first persona, with some of its sections and its stance filled from the second, each at even odds."""
     child = first
@@ -126,6 +146,8 @@ class Variator:
         drop,
         narrow_fields,
         widen_fields,
+        write_breakthrough,
+        sharpen_topic,
     )
 
     def __init__(self, settings: Settings, pool: Sequence[Persona]) -> None:
@@ -137,10 +159,14 @@ class Variator:
         self._toolbox.register("cross", cross)
 
     def mutate(self, persona: Persona, rng: random.Random) -> tuple[Persona, list[Record]]:
-        """Apply one to `mutations` operators, drawn by their weights; one that does not apply is drawn again."""
+        """Apply one to `mutations` operators, drawn by their weights; one that does not apply is drawn again. At most one of
+        them wants words that a model has to write; its record holds them as None until then.
+        """
         records: list[Record] = []
         for _ in range(rng.randint(1, self._settings.mutations)):
             names = [operator.__name__ for operator in self.MUTATIONS]
+            if any("words" in record for record in records):
+                names = [name for name in names if name not in WRITTEN]
             while weights := [(name, w) for name in names if (w := getattr(self._settings, name)) > 0]:
                 name = rng.choices([n for n, _ in weights], [w for _, w in weights])[0]
                 varied: Varied = self._toolbox.call(name, rng, persona)

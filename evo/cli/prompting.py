@@ -106,7 +106,7 @@ def _of_parent(who: persona.Persona, reference: str, form: str | None) -> tuple[
     row, limit = by_number.__getitem__, _room(config)
     parts = prompts.parts(
         who,
-        telling.files_of(row, number),
+        telling.files_of(base),
         telling.outcome_of(row, number, holds_clock=Selector(config.selection).holds_clock),
         form=_form(form, config),
         lessons=telling.lessons_of(row, number, config.prompt.lessons),

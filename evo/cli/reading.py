@@ -123,7 +123,7 @@ def sql(
     schema: Annotated[bool, typer.Option("--schema", help="List tables and columns.")] = False,
     json: Json = False,
 ) -> None:
-    """Ask the lineage with DuckDB: tables candidates, trainings, curves, calls, verdicts, and the view scores."""
+    """Ask the lineage with DuckDB: tables candidates, trainings, curves, calls, verdicts, and the views scores and credit."""
     from evo.lineage import query as queries
     from evo.lineage.schema import TABLES
 

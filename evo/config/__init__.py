@@ -10,10 +10,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import tomli_w
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from evo.config.model import CATALOGUE, OPENAI_URL, PRESETS, Model, Preset
 from evo.config.tables import Budget, Data, Early, Final, Prompt, Selection, Table, Variation, Workers
@@ -100,6 +100,14 @@ class Config(Table):
         if not sum(model.weight for model in models):
             raise ValueError("expected a model with a weight above 0")
         return models
+
+    @model_validator(mode="after")
+    def _writes(self) -> Self:
+        if (self.variation.write_breakthrough or self.variation.sharpen_topic) and self.is_catalogue:
+            raise ValueError(
+                "expected a [[model]] that writes, for write_breakthrough and sharpen_topic: the catalogue does not"
+            )
+        return self
 
     @property
     def is_catalogue(self) -> bool:

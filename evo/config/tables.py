@@ -49,6 +49,10 @@ class Variation(Table):
     """Weight: half of the fields are kept."""
     widen_fields: float = Field(1.0, ge=0.0)
     """Weight: up to six fields of other minds are added."""
+    write_breakthrough: float = Field(0.0, ge=0.0)
+    """Weight: a model writes a new breakthrough in the place of one, from what has worked; a short answer more a child."""
+    sharpen_topic: float = Field(0.0, ge=0.0)
+    """Weight: a model says a topic or direction more sharply, in the persona's voice; a short answer more a child."""
 
 
 class Early(Table):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import tenacity
 
 from evo.config import Config, Model
-from evo.driver.budget import Bill, Budget
+from evo.driver.budget import Bill, Budget, most_counted
 from evo.driver.endpoints import at_once
 from evo.errors import EvoError
 from evo.proposer.client import price
@@ -80,7 +80,7 @@ class _Line:
         self.rate = Rate(model.requests_per_minute, model.tokens_per_minute)
         self.down_since: float | None = None
         self.answered_at = float("-inf")
-        self.rejections = 0
+        self.rejections, self.has_answered = 0, False
 
 
 class Asking:
@@ -215,8 +215,9 @@ def _check_rejections(line: _Line, reply: Mapping[str, Any], resume: str) -> Non
     Raises:
         EvoError: it has, several times, and answered nothing yet.
     """
-    line.rejections = line.rejections + 1 if reply["rejected"] else -(10**9)
-    if line.rejections >= _REJECTIONS:
+    line.rejections += reply["rejected"]
+    line.has_answered = line.has_answered or not reply["rejected"]
+    if line.rejections >= _REJECTIONS and not line.has_answered:
         said = f"{line.model.called} refused each of {_REJECTIONS} requests: {reply['reason']}"
         raise EvoError(said, hint=f"evo doctor; then another [[model]] table, or {resume}", kind="endpoint")
 
@@ -238,8 +239,7 @@ def _settle(bill: Bill, model: Model, messages: Sequence[Mapping[str, str]], rep
         bill.tokens = reply["input_tokens"] + reply["output_tokens"]
         bill.usd = price(model, reply["input_tokens"], reply["output_tokens"]) or 0.0
         return
-    said = len(reply["text"].encode()) + len(reply["reasoning"].encode())
-    asked = most_tokens(messages)
+    asked, said = most_counted(messages, reply["text"], reply["reasoning"])
     bill.tokens, bill.usd = asked + said, price(model, asked, said) or 0.0
 
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,10 @@ class BudgetSpent(Exception):
 
 @dataclass
 class Spent:
-    """Tokens, US dollars and candidates."""
+    """Tokens and US dollars."""
 
     tokens: int = 0
     usd: float = 0.0
-    candidates: int = 0
 
 
 @dataclass(eq=False)
@@ -118,5 +117,9 @@ def counted(call: Mapping[str, Any]) -> int:
     """Tokens of an answer: as the endpoint counts them, else the most that they can be."""
     if call["input_tokens"] is not None and call["output_tokens"] is not None:
         return int(call["input_tokens"]) + int(call["output_tokens"])
-    said = len((call["response"] or "").encode()) + len((call["reasoning"] or "").encode())
-    return most_tokens(json.loads(call["messages"])) + said
+    return sum(most_counted(json.loads(call["messages"]), call["response"] or "", call["reasoning"] or ""))
+
+
+def most_counted(messages: Sequence[Mapping[str, str]], text: str, reasoning: str) -> tuple[int, int]:
+    """The most input and output tokens that a request and its answer can have been, where the endpoint counts none."""
+    return most_tokens(messages), len(text.encode()) + len(reasoning.encode())

@@ -1,6 +1,5 @@
 """The end of a run: the finalists' trainings, those of the verdict, and the verdict itself, one durable row a look."""
 
-import datetime
 import itertools
 import json
 from collections.abc import Coroutine, Sequence
@@ -8,9 +7,10 @@ from typing import Any
 
 from evo import finals
 from evo.driver.folder import RunFolder
+from evo.driver.telling import files_of
 from evo.driver.training import Trainings
 from evo.errors import EvoError
-from evo.lineage.store import Lineage, Row
+from evo.lineage.store import Lineage, Row, now
 from evo.selection import BASELINE
 from evo.verify import statistics
 
@@ -66,7 +66,7 @@ class Ending:
             row = before
         else:
             row |= self._compare(chosen, earlier)
-        row |= {"after": len(rows), "created_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None)}
+        row |= {"after": len(rows), "created_at": now()}
         ours = itertools.count(len(earlier) + 1)  # one that was set aside leaves a gap, or a name that is taken
         key = next((len(rows), n) for n in ours if not self._lineage.has("verdicts", len(rows), n))
         self._lineage.append("verdicts", key, [row])
@@ -128,5 +128,4 @@ def _files(row: Row) -> dict[str, str]:
     """
     if not row["files"]:
         raise EvoError(f"candidate {row['id']} has no files: {row['status']}, {row['reason']}", kind="usage")
-    files: dict[str, str] = json.loads(row["files"])
-    return files
+    return files_of(row)

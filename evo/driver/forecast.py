@@ -14,8 +14,8 @@ _EDITS_SHARE = 0.1
 
 def first_messages(config: Config, evaluator: Evaluator, seed: persona.Persona) -> list[dict[str, str]]:
     """A seed's prompt, but for the baseline's loss, which only training tells."""
-    outcome = prompt.Outcome(baseline_loss=0.0)
-    return prompt.messages(seed, evaluator.baseline, outcome, form=config.answer)
+    outcome = prompt.Outcome(baseline_loss=None)
+    return prompt.messages(prompt.parts(seed, evaluator.baseline, outcome, form=config.answer))
 
 
 def answer_tokens(config: Config, evaluator: Evaluator) -> int:

@@ -5,9 +5,11 @@ it. What is durable is never asked for or trained again. No candidate's failure 
 """
 
 import asyncio
+import functools
 import json
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from evo import choice, persona
@@ -17,14 +19,15 @@ from evo.driver.asking import Asker, Asking
 from evo.driver.budget import Budget, BudgetSpent
 from evo.driver.ending import Ending
 from evo.driver.folder import RunFolder
-from evo.driver.proposing import Proposing, now
+from evo.driver.proposing import Proposing
+from evo.driver.telling import files_of
 from evo.driver.training import Trainings, ranking_seconds
 from evo.driver.workers import Pool
 from evo.errors import EvoError
 from evo.evaluator import code_hash, files_hash
 from evo.finals import SECOND_CLOCK, VERDICT
 from evo.lineage.runs import lost
-from evo.lineage.store import Lineage, Row
+from evo.lineage.store import Lineage, Row, now
 from evo.proposer import prompt
 from evo.proposer.mending import Failure
 from evo.search import Plan, Search
@@ -113,16 +116,16 @@ class Driver:
             await self._work_off([again[table](number, key) for table, number, key in sorted(once)])
 
     async def _train_again(self, number: int, replicate: int) -> None:
-        if files := json.loads(self.search.row(number)["files"] or "{}"):
+        if files := files_of(self.search.row(number)):
             rung, test = self._rung(number) if replicate == 0 else None, replicate >= VERDICT
             self._watcher.training(await self._trainings.train(number, replicate, files, rung=rung, test=test))
 
     async def _ask_again(self, number: int, attempt: int) -> None:
-        plan, files = self.search.plan(number), self.search.row(number)["files"]
-        messages, base = self._messages(plan), self._base_files(plan)
-        kept = json.loads(files) if files else None
+        row, model = self.search.row(number), self._model(number)
+        plan = replace(self.search.plan(number), persona=persona.from_json(row["persona"]))
+        messages, base = self._messages(plan, model), self._base_files(plan)
         try:
-            await self._proposing.ask_again(number, self._model(number).called, messages, base, kept)
+            await self._proposing.ask_again(number, model.called, messages, base, files_of(row) or None)
         except BudgetSpent as spent:
             self.stopped = self.stopped or str(spent)
 
@@ -183,12 +186,11 @@ class Driver:
 
     async def _evaluate(self, plan: Plan) -> Row | None:
         """One candidate, from its plan to its durable row; None where a budget has no room for it."""
-        row = self._empty_row(plan)
         if plan.persona is None:
-            row |= (await self._judge(plan, self._evaluator.baseline, 0, may_mend=False))[0]
+            row = self._empty_row(plan) | (await self._judge(plan, self._evaluator.baseline, 0, False))[0]
         else:
             try:
-                row |= await self._propose(plan)
+                row = await self._propose(plan, self._model(plan.id))
             except BudgetSpent as spent:
                 self.stopped = str(spent)
                 return None
@@ -202,22 +204,31 @@ class Driver:
         self.lineage.append("candidates", (plan.id,), [row])
         return row
 
-    async def _propose(self, plan: Plan) -> Row:
-        """The columns that asking and judging made."""
-        called = self._model(plan.id).called
+    async def _propose(self, plan: Plan, model: Model) -> Row:
+        """The row that asking and judging made."""
+        plan, calls = await self._written(plan, model)
+        row = self._empty_row(plan) | {"asked": model.called}
         try:
-            messages = self._messages(plan)
+            messages = self._messages(plan, model)
         except prompt.PromptTooLong as error:
-            return {"status": str(Status.NO_ANSWER), "reason": error.message, "asked": called}
+            return row | {"status": str(Status.NO_ANSWER), "reason": error.message}
+        judge = functools.partial(self._judge, plan)
+        made = await self._proposing.propose(plan.id, model.called, messages, self._base_files(plan), judge, calls)
+        return row | {"prompt": messages[0]["content"], **made}
 
-        async def judge(files: dict[str, str], attempt: int, may_mend: bool) -> tuple[Row, Failure | None]:
-            return await self._judge(plan, files, attempt, may_mend=may_mend)
-
-        made = await self._proposing.propose(plan.id, called, messages, self._base_files(plan), judge)
-        return {"asked": called, "prompt": messages[0]["content"], **made}
+    async def _written(self, plan: Plan, model: Model) -> tuple[Plan, list[Row]]:
+        """The plan with the words of a gene, where variation wants some written, and the call that it took."""
+        place = next((n for n, record in enumerate(plan.operators) if "words" in record), None)
+        if place is None:
+            return plan, []
+        assert plan.persona is not None
+        worked = telling.worked(self.search.known(plan.id))
+        who, record, calls = await self._proposing.write(plan.id, model, plan.persona, plan.operators[place], worked)
+        operators = (*plan.operators[:place], record, *plan.operators[place + 1 :])
+        return replace(plan, persona=who, operators=operators), calls
 
     async def _judge(
-        self, plan: Plan, files: dict[str, str], attempt: int, *, may_mend: bool
+        self, plan: Plan, files: dict[str, str], attempt: int, may_mend: bool
     ) -> tuple[Row, Failure | None]:
         """Check and train `files`, or take the scores of a twin: the columns that come of it, and what may be mended."""
         row: Row = {"files": json.dumps(files, ensure_ascii=False)}
@@ -259,14 +270,14 @@ class Driver:
     def _model(self, number: int) -> Model:
         return choice.choose(self._config, number, self.search.known(number))
 
-    def _messages(self, plan: Plan) -> list[dict[str, str]]:
+    def _messages(self, plan: Plan, model: Model) -> list[dict[str, str]]:
         assert plan.persona is not None
-        model, told = self._model(plan.id), self._config.prompt
+        told = self._config.prompt
         lessons = telling.lessons_of(self.search.row, plan.base, told.lessons) if told.lessons else ()
         second = None
         if told.second_parent:
             second = telling.second_parent(self.search.row, plan.parents, plan.base)
-        return prompt.messages(
+        parts = prompt.parts(
             plan.persona,
             self._base_files(plan),
             telling.outcome_of(self.search.row, plan.base, holds_clock=self._clock),
@@ -275,12 +286,10 @@ class Driver:
             lessons=lessons,
             limit=model.prompt_limit,
         )
+        return prompt.messages(parts)
 
     def _base_files(self, plan: Plan) -> dict[str, str]:
-        if plan.base == BASELINE:
-            return dict(self._evaluator.baseline)
-        files: dict[str, str] = json.loads(self.search.row(plan.base)["files"])
-        return files
+        return dict(self._evaluator.baseline) if plan.base == BASELINE else files_of(self.search.row(plan.base))
 
     def _empty_row(self, plan: Plan) -> Row:
         from evo.lineage.schema import TABLES

@@ -4,21 +4,24 @@ Every answer is a durable `calls` row before anything is done with it, and one t
 is said next is a function of those rows and of the judgements, so that a conversation goes on where it was cut.
 """
 
-import datetime
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from evo import draws
-from evo.config import Config
+from evo.config import Config, Model
 from evo.driver.asking import Asking
 from evo.driver.budget import Budget, BudgetSpent
-from evo.lineage.store import Lineage, Row
-from evo.proposer import mending
+from evo.lineage.store import Lineage, Row, now
+from evo.persona import Persona
+from evo.proposer import mending, writing
 from evo.proposer.mending import Failure
 from evo.proposer.talk import Talk
 from evo.status import Status
 
+GENE = 0
+"""The attempt of the answer that writes a gene of a candidate's persona."""
 Files = dict[str, str]
 Judge = Callable[[Files, int, bool], Awaitable[tuple[Row, Failure | None]]]
 """Judges an attempt: its files, its number, whether it may go back to the model. The columns that it makes, and its failure."""
@@ -37,7 +40,47 @@ class Proposing:
     def __init__(self, config: Config, lineage: Lineage, asking: Asking, budget: Budget) -> None:
         self._config, self._lineage, self._asking, self._budget = config, lineage, asking, budget
 
-    async def propose(self, number: int, called: str, messages: list[dict[str, str]], base: Files, judge: Judge) -> Row:
+    async def write(
+        self, number: int, model: Model, who: Persona, wanted: Mapping[str, Any], worked: Sequence[str]
+    ) -> tuple[Persona, Row, list[Row]]:
+        """Have a model write a gene of a candidate's persona, before that is asked for code.
+
+        Args:
+            number: the candidate's.
+            model: who writes.
+            who: the persona.
+            wanted: the record of the operator that wants the gene.
+            worked: a line each on earlier candidates that improved.
+
+        Returns:
+            the persona, as it was where nothing of use was written; the record with the words, or why there are none; the
+            answer that it took.
+
+        Raises:
+            EvoError: the endpoint is out.
+            BudgetSpent: there is no room for the question.
+        """
+        if not writing.is_there(who, wanted):
+            return who, writing.refused(wanted, "another operator took the gene away"), []
+        messages = writing.question(who, wanted, worked)
+        if model.is_catalogue or not self._asking.fits(model.called, messages):
+            why = "the catalogue does not write" if model.is_catalogue else "its context has no room for the question"
+            return who, writing.refused(wanted, why), []
+        call = await self._answer(number, GENE, model.called, messages, {})
+        assert call is not None
+        if call["status"] != Status.OK:
+            return who, writing.refused(wanted, call["reason"]), [call]
+        return *writing.take(who, wanted, call["response"], call["model"]), [call]
+
+    async def propose(
+        self,
+        number: int,
+        called: str,
+        messages: list[dict[str, str]],
+        base: Files,
+        judge: Judge,
+        before: Sequence[Row] = (),
+    ) -> Row:
         """Converse about one candidate until an answer stands, or none of them did; the columns that came of it.
 
         Args:
@@ -46,6 +89,7 @@ class Proposing:
             messages: the first question.
             base: the files that it is asked to improve.
             judge: checks and trains what an attempt holds.
+            before: answers that its persona took, which count as spent.
 
         Raises:
             EvoError: the endpoint is out.
@@ -54,6 +98,8 @@ class Proposing:
         talk, attempts = Talk(messages, base, self._config.answer), self._config.repairs + 1
         best: Row = {}
         spent: Row = {"tokens": 0, "cost_usd": 0.0, "first_status": None}
+        for earlier in before:
+            _add(spent, earlier)
         for attempt in range(1, attempts + 1):
             call = await self._answer(number, attempt, called, talk.messages, best)
             if call is None:
@@ -124,11 +170,6 @@ class Proposing:
             **{name: reply[name] for name in (*taken, *counted)},
             "created_at": now(),
         }
-
-
-def now() -> datetime.datetime:
-    """UTC, as rows have it."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 def _may_be_mended(failure: Failure) -> bool:

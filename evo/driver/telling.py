@@ -8,11 +8,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evo.proposer.prompt import Lesson, Outcome, Second, trained
+from evo import persona
+from evo.choice import gain
+from evo.proposer.prompt import LESSON_CHARACTERS, Lesson, Outcome, Second, one_line, trained
 from evo.selection import BASELINE
 
 Rows = Callable[[int], Mapping[str, Any]]
 """The row of the candidate of a number."""
+WORKED = 5
+"""Candidates that a model is told of where it writes a gene."""
 
 
 def lessons_of(row: Rows, base: int, count: int) -> tuple[Lesson, ...]:
@@ -29,11 +33,18 @@ def second_parent(row: Rows, parents: Sequence[int], base: int) -> Second | None
     """The second of two parents with those of its files that differ from those of `base`; None where none does."""
     if len(parents) < 2:
         return None
-    here, there = files_of(row, base), files_of(row, parents[1])
+    here, there = files_of(row(base)), files_of(row(parents[1]))
     other = {name: text for name, text in there.items() if here.get(name) != text}
     if not other:
         return None
     return Second(parents[1], other, trained(outcome_of(row, parents[1], holds_clock=False), "its"))
+
+
+def worked(rows: Sequence[Mapping[str, Any]], count: int = WORKED) -> tuple[str, ...]:
+    """The `count` candidates that improved most on the files they were given, a line each, the best first."""
+    gains = [(gain(row, rows), row) for row in rows if row["id"] != BASELINE]
+    best = sorted((found for found in gains if found[0] > 0), key=lambda found: (-found[0], found[1]["id"]))
+    return tuple(_line(row, by) for by, row in best[:count])
 
 
 def outcome_of(row: Rows, base: int, *, holds_clock: bool) -> Outcome:
@@ -43,7 +54,15 @@ def outcome_of(row: Rows, base: int, *, holds_clock: bool) -> Outcome:
     return Outcome(baseline["val_loss"], one["val_loss"], cost, is_baseline=base == BASELINE)
 
 
-def files_of(row: Rows, number: int) -> dict[str, str]:
+def files_of(row: Mapping[str, Any]) -> dict[str, str]:
     """The files of a candidate; empty where its answer held none."""
-    files: dict[str, str] = json.loads(row(number)["files"] or "{}")
+    files: dict[str, str] = json.loads(row["files"] or "{}")
     return files
+
+
+def _line(row: Mapping[str, Any], by: float) -> str:
+    """What one candidate improved, under whose persona, and what it said of it."""
+    who = persona.from_json(row["persona"])
+    weighed = ", ".join(item.label for section in who.sections for item in section.items if item.emphasis > 0)
+    told = f"{row['mind']}{f', weighing {weighed}' if weighed else ''}: {row['summary'] or 'nothing said'}"
+    return one_line(f"candidate {row['id']}: loss {row['val_loss']:.4f}, {by:.4f} lower: {told}", LESSON_CHARACTERS)

@@ -25,6 +25,17 @@ SELECT run, id, trainings, mean_loss, sd, pooled_sd, pooled_sd / sqrt(trainings)
        sqrt(pooled_sd * pooled_sd / trainings + text_se * text_se) AS val_loss_se, cpu_seconds, cost
 FROM told LEFT JOIN pooled USING (run)
 """
+_CREDIT = """
+CREATE VIEW credit AS
+WITH told AS (
+    SELECT run, id, base, status, twin, val_loss, unnest(json_extract(operators, '$[*]')) AS record FROM candidates
+)
+SELECT told.run, told.id, record->>'$.operator' AS operator, told.status, record->>'$.refused' AS refused,
+       CASE WHEN told.twin IS NULL THEN base.val_loss - told.val_loss END AS gain
+FROM told LEFT JOIN candidates base ON base.run = told.run AND base.id = told.base
+"""
+
+_MADE_OF = {"scores": "trainings", "credit": "candidates"}
 
 
 @dataclass(frozen=True)
@@ -40,10 +51,12 @@ class Answer:
 
 
 def connect(population: Path, run: str | None = None, text: str | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection in memory with the views `candidates`, `trainings`, `curves`, `calls`, `verdicts`, and `scores`.
+    """A connection in memory with the views `candidates`, `trainings`, `curves`, `calls`, `verdicts`, `scores` and `credit`.
 
     `scores` holds the mean loss of a candidate's trainings with its standard error, whose seed part comes from the
     deviation pooled over all candidates of the run that were trained more than once, and whose text part is `text_se`.
+    `credit` holds a row for each operator of each candidate: by how many nats its loss is below that of the files it was
+    given (null without a loss of its own), and why a model wrote nothing of use where one was asked to.
     Given the `text` of a query, only the views that it names are made: each opens its files.
     """
     connection = duckdb.connect()
@@ -61,6 +74,8 @@ def connect(population: Path, run: str | None = None, text: str | None = None) -
         connection.execute(f"CREATE VIEW {table} AS {source}")
     if "trainings" in named:
         connection.execute(_SCORES)
+    if "candidates" in named:
+        connection.execute(_CREDIT)
     return connection
 
 
@@ -83,9 +98,9 @@ def sql(population: Path, text: str, run: str | None = None, parameters: Sequenc
 
 
 def _named(text: str | None) -> set[str]:
-    """The words of a query that may be tables; `scores` is made of another."""
+    """The words of a query that may be tables; `scores` and `credit` are made of others."""
     named = set(schema.TABLES) if text is None else set(re.findall(r"\w+", text.lower()))
-    return named | {"trainings"} if "scores" in named else named
+    return named | {table for view, table in _MADE_OF.items() if view in named}
 
 
 def _files(population: Path, run: str | None, table: str) -> list[Path]:

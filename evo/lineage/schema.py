@@ -107,7 +107,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         _RUN,
         _ID,
         Column(
-            "attempt", "BIGINT", "1 for a candidate's first answer; one more each time that it went back to be mended"
+            "attempt",
+            "BIGINT",
+            "1 for a candidate's first answer, one more each time that it went back to be mended; 0 for one that wrote a gene",
         ),
         Column("model", "VARCHAR", "name of the model, as the endpoint gives it"),
         Column("messages", "VARCHAR", "JSON list of the messages sent"),

@@ -5,6 +5,7 @@ instant what can be seen is valid. It never decides what a row holds.
 """
 
 import contextlib
+import datetime
 import errno
 import os
 import re
@@ -101,6 +102,11 @@ class Lineage:
         """The rows of one record; empty where it is not there."""
         path = self.path(table, *key)
         return read_file(path, table) if path.exists() else []
+
+
+def now() -> datetime.datetime:
+    """UTC, as rows have it."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 def _key(path: Path) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evo.config import Model
 from evo.proposer.client import Proposer, price
-from evo.proposer.prompt import BYTES_PER_TOKEN, tokens
+from evo.proposer.prompt import BYTES_PER_TOKEN, byte_count, tokens
 from evo.proposer.reply import Reply
 from evo.status import Status
 
@@ -51,15 +51,15 @@ async def learn(proposer: Proposer, model: Model, messages: Sequence[Mapping[str
     whole = await proposer.ask(_asked(filled), 1, _ANSWER_TOKENS)
     if failed := whole.refused or whole.outage:
         return Learned(f"a small question is answered, one of a prompt's length is not: {failed}", ())
-    what = f"a prompt of {_bytes(prompt)} bytes with an answer of {answer} tokens"
+    what = f"a prompt of {byte_count(prompt)} bytes with an answer of {answer} tokens"
     if whole.status != Status.OK and "context" in whole.reason:
         return Learned(f"{what} does not fit: {whole.reason}", ())
     if None not in (small.input_tokens, whole.input_tokens):
-        rate = small.input_tokens / _bytes(sample[0]["content"])  # type: ignore[operator]
-        if whole.input_tokens < _READ * rate * _bytes(filled):  # type: ignore[operator]
+        rate = small.input_tokens / byte_count(sample[0]["content"])  # type: ignore[operator]
+        if whole.input_tokens < _READ * rate * byte_count(filled):  # type: ignore[operator]
             cut = f"{what} does not fit: only {whole.input_tokens} tokens of it were read, the rest was cut silently"
             return Learned(cut + (f"; {model.known.advice}" if model.known.advice else ""), ())
-        asked = round(rate * _bytes(prompt))
+        asked = round(rate * byte_count(prompt))
     else:
         asked = tokens(prompt)
     return Learned("", tuple(_says(model, small, whole, asked, answer)))
@@ -67,10 +67,6 @@ async def learn(proposer: Proposer, model: Model, messages: Sequence[Mapping[str
 
 def _asked(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": f"{text}\n\n{_TASK}"}]
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _says(model: Model, small: Reply, whole: Reply, asked: int, answer: int) -> list[str]:

@@ -42,11 +42,11 @@ class Talk:
     def reply(self, call: Mapping[str, Any], failure: Failure) -> None:
         """Say what was wrong with an answer."""
         said = call["response"] or ""
-        self._keep(said, failure.status)
+        self.keep(said, failure.status)
         self._turns.append((said, mending.message(failure, self.form)))
         self.messages = mending.conversation(self._first, self._turns)
 
-    def _keep(self, said: str, status: Status) -> None:
+    def keep(self, said: str, status: Status) -> None:
         """Of an answer that was cut, what the next one goes on with."""
         self._cut = answer.joined(self._cut, said) if status == Status.TRUNCATED else ""
 
@@ -57,5 +57,5 @@ def files_of(calls: Sequence[Mapping[str, Any]], base: Mapping[str, str], form: 
     for call in calls:
         heard = talk.hear(call)
         found.append(heard.files)
-        talk._keep(call["response"] or "", heard.status)
+        talk.keep(call["response"] or "", heard.status)
     return found

@@ -9,6 +9,7 @@ from evo import config, draws
 from evo.catalogue import answer as catalogue_answer
 from evo.driver import folder as folders
 from evo.finals import MENDED
+from evo.lineage import query
 from evo.lineage.store import Lineage
 from evo.proposer.talk import files_of
 from evo.trainer.job import SHORT_RUN
@@ -223,3 +224,98 @@ def test_several_models_share_the_candidates_by_weight(population, small_evaluat
     asked = [row["asked"] for row in rows_of(run)]
     assert asked[0] is None
     assert set(asked[1:]) == {"a", "b"}
+
+
+MODEL = {"model.name": "writer", "model.base_url": "http://127.0.0.1:9", "isolation": "process"}
+WRITING = MODEL | {"variation.write_breakthrough": 50.0, "variation.sharpen_topic": 50.0}
+
+
+class Writes(Proposer):
+    """Answers a question for a gene with `words`, and any other as the catalogue."""
+
+    def __init__(self, words="**{number}th Insight:** Lower the learning rate along a cosine."):
+        super().__init__()
+        self.words, self.questions = words, []
+
+    async def ask(self, model, messages, seed, max_tokens=None):
+        reply = await super().ask(model, messages, seed, max_tokens)
+        if "Answer with one line" not in messages[0]["content"]:
+            return reply
+        self.questions.append(messages[0]["content"])
+        return reply | {"text": self.words.format(number=seed), "input_tokens": 7, "output_tokens": 3}
+
+
+def records_of(row):
+    return [record for record in json.loads(row["operators"]) if "words" in record]
+
+
+def test_a_model_writes_genes_where_variation_wants_them_and_the_child_is_asked_with_them(population, small_evaluator):
+    run = make_run(population, small_evaluator, **WRITING)
+    proposer = Writes()
+    drive(run, proposer)
+    calls = {(call["id"], call["attempt"]): call for call in rows_of(run, "calls")}
+    written = [row for row in rows_of(run) if row["id"] and records_of(row)]
+    assert len(written) == len(proposer.questions) > 3
+    for row in written:
+        (record,) = records_of(row)
+        assert record["from"] == "catalogue", "as the stand-in names itself"
+        assert record["words"] in row["prompt"]
+        assert record["words"].split("**")[-1].strip() in json.dumps(json.loads(row["persona"]))
+        assert (row["tokens"], row["attempts"]) == (160, 1)
+        assert calls[row["id"], 0]["response"].startswith("**")
+
+
+def test_what_is_written_is_inherited(population, small_evaluator):
+    run = make_run(population, small_evaluator, generations=5, **MODEL | {"variation.write_breakthrough": 50.0})
+    drive(run, Writes())
+    rows = [row for row in rows_of(run) if row["persona"]]
+    assert any(row["persona"].count("th Insight") > len(records_of(row)) for row in rows)
+
+
+def test_words_of_no_use_leave_the_persona_as_it_was_and_say_why(population, small_evaluator):
+    run = make_run(population, small_evaluator, **WRITING)
+    drive(run, Writes("I cannot say."))
+    written = [row for row in rows_of(run) if row["id"] and records_of(row)]
+    assert written
+    for row in written:
+        (record,) = records_of(row)
+        assert record["words"] is None
+        assert "expected a line" in record["refused"]
+        assert row["status"] in ("ok", "duplicate")
+
+
+def test_a_run_cut_after_its_genes_were_written_asks_for_none_again(population, small_evaluator):
+    run, other = (make_run(population, small_evaluator, name=name, **WRITING) for name in ("whole", "cut"))
+    drive(run, Writes())
+
+    class Dies(Writes):
+        async def ask(self, model, messages, seed, max_tokens=None):
+            if len(self.questions) == 2 and "Answer with one line" not in messages[0]["content"]:
+                raise RuntimeError("as if killed")
+            return await super().ask(model, messages, seed, max_tokens)
+
+    first, second = Dies(), Writes()
+    with pytest.raises(RuntimeError, match="as if killed"):
+        drive(other, first)
+    drive(folders.open_run(other.path), second)
+    assert not set(first.questions) & set(second.questions)
+    assert without_clocks(Lineage(run.path)) == without_clocks(Lineage(other.path))
+
+
+def test_the_catalogue_is_not_asked_to_write(small_evaluator):
+    with pytest.raises(Exception, match="the catalogue does not"):
+        config.load(None, {"variation.write_breakthrough": 1.0}, {})
+
+
+def test_what_operators_gained_is_a_query(population, small_evaluator):
+    run = make_run(population, small_evaluator, **WRITING)
+    drive(run, Writes())
+    rows = {row["id"]: row for row in rows_of(run)}
+    credit = query.sql(population, "SELECT * FROM credit ORDER BY id", "run").as_dicts()
+    assert [(c["id"], c["operator"]) for c in credit] == [
+        (row["id"], record["operator"]) for row in rows.values() for record in json.loads(row["operators"])
+    ]
+    for one in credit:
+        row = rows[one["id"]]
+        expected = None if row["twin"] is not None else rows[row["base"]]["val_loss"] - row["val_loss"]
+        assert one["gain"] == expected

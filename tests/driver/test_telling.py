@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from evo import persona
 from evo.driver import telling
 
 FILES = {"train_mps.py": "import torch\n", "model.py": "class GPT: pass\n"}
@@ -87,4 +88,23 @@ def test_the_outcome_holds_a_cost_only_where_the_search_looks_at_the_clock(rows)
 
 
 def test_a_candidate_whose_answer_held_no_files_has_none(rows):
-    assert telling.files_of(rows, 8) == {}
+    assert telling.files_of(rows(8)) == {}
+
+
+def test_what_has_worked_are_the_largest_gains_on_the_files_that_were_given_the_best_first(seeds):
+    who = persona.to_json(seeds[0])
+    told = {"mind": "Euler", "persona": who, "twin": None}
+    known = [
+        row(0, 0, FILES, 2.5) | told,
+        row(1, 0, WIDE, 2.4) | told,
+        row(2, 1, WIDE, 2.45) | told,
+        row(3, 0, DEEP, 2.2) | told | {"summary": "I ```broke``` out\nof it"},
+        row(4, 0, None, None) | told,
+        row(5, 3, DEEP, 1.9) | told | {"twin": 3},
+    ]
+    assert telling.worked(known) == (
+        "candidate 3: loss 2.2000, 0.3000 lower: Euler: I broke out of it",
+        "candidate 1: loss 2.4000, 0.1000 lower: Euler: change 1",
+    )
+    assert telling.worked(known, 1) == telling.worked(known)[:1]
+    assert telling.worked(known[:1]) == ()

@@ -99,7 +99,7 @@ def test_changed_files_without_a_loss_are_refused():
 
 
 def test_one_request_is_one_user_message():
-    messages = prompt.messages(EULER, FILES, BASELINE)
+    messages = prompt.messages(prompt.parts(EULER, FILES, BASELINE))
     assert messages == [{"role": "user", "content": prompt.text(EULER, FILES, BASELINE)}]
 
 
@@ -196,7 +196,7 @@ def test_parts_stand_in_the_order_of_how_seldom_they_change():
     lessons, second = [prompt.Lesson(3, "rotary")], prompt.Second(7, {"model.py": "class GPT: ..."}, "Trained.")
     parts = prompt.parts(EULER, FILES, CHANGED, lessons=lessons, second=second)
     assert names_of(parts) == ["persona", "files", "result", "lessons", "second parent", "answer"]
-    (message,) = prompt.messages(EULER, FILES, CHANGED, lessons=lessons, second=second)
+    (message,) = prompt.messages(prompt.parts(EULER, FILES, CHANGED, lessons=lessons, second=second))
     assert message == {"role": "user", "content": "".join(part.text for part in parts)}
 
 
@@ -253,8 +253,8 @@ def test_fenced_data_never_closes_its_fence(lessons, second, form):
 @given(LESSONS, SECONDS, FORMS, BODY)
 def test_the_catalogue_reads_the_files_as_they_stand_and_the_persona_alone(lessons, second, form, model):
     files = FILES | {"model.py": f"class GPT: pass\n{model}\n"}
-    alone = reading.read(prompt.messages(EULER, files, CHANGED))
-    told = reading.read(prompt.messages(EULER, files, CHANGED, lessons=lessons, second=second, form=form))
+    alone = reading.read(prompt.messages(prompt.parts(EULER, files, CHANGED)))
+    told = reading.read(prompt.messages(prompt.parts(EULER, files, CHANGED, lessons=lessons, second=second, form=form)))
     assert told.files == alone.files
     assert told.files["model.py"].split() == files["model.py"].split()
     assert told.weights == alone.weights
@@ -264,8 +264,8 @@ def test_the_catalogue_reads_the_files_as_they_stand_and_the_persona_alone(lesso
 
 SOME = [prompt.Lesson(number, f"change {number} " + "x" * 30 * number, 2.4) for number in range(1, 6)]
 OTHER = prompt.Second(7, {"model.py": "class GPT:\n    wide = True\n" * 20}, "Trained.")
-WHOLE = prompt.estimate(prompt.messages(EULER, FILES, CHANGED, lessons=SOME, second=OTHER))
-LEAST = prompt.estimate(prompt.messages(EULER, FILES, CHANGED))
+WHOLE = prompt.estimate(prompt.messages(prompt.parts(EULER, FILES, CHANGED, lessons=SOME, second=OTHER)))
+LEAST = prompt.estimate(prompt.messages(prompt.parts(EULER, FILES, CHANGED)))
 
 
 def within(limit):
@@ -312,7 +312,7 @@ def test_without_a_second_parent_lessons_are_cut_to_none():
 
 def test_a_prompt_that_cannot_fit_is_refused_with_both_numbers_and_what_to_do():
     with pytest.raises(EvoError) as refused:
-        prompt.messages(EULER, FILES, CHANGED, lessons=SOME, second=OTHER, limit=100)
+        prompt.messages(prompt.parts(EULER, FILES, CHANGED, lessons=SOME, second=OTHER, limit=100))
     assert refused.value.kind == "config"
     assert f"about {LEAST} tokens, and there are 100 for it" in refused.value.message
     assert (refused.value.needed, refused.value.limit) == (LEAST, 100)
