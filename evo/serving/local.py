@@ -1,7 +1,8 @@
 """A model file served on this machine: llama.cpp's own OpenAI-compatible server, in a process of its own.
 
-It comes from the extra `local` (xllamacpp). Its process ends with ours, however ours ends. The token is made here and told
-to it through a pipe, so it stands in no argument, no environment and no file.
+It comes from the extra `local` (xllamacpp). Its process ends with ours, however ours ends, and is started again where it ends
+by itself: a system short of memory takes the largest first. The token is made here and told to it through a pipe, so it stands
+in no argument, no environment and no file.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import selectors
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import IO, Any, Self
@@ -28,6 +30,8 @@ MOST_CONTEXT = 16_384
 """Tokens of context where none is asked for: a model that was trained for more would take memory for it."""
 START_SECONDS = 300.0
 """In which a model must be loaded."""
+RESTARTS = 3
+"""Times that it is started again, on its port, where it ended unasked."""
 _STOP_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 _TOLD_LINES = 5
@@ -57,6 +61,7 @@ class LocalModel:
         token: the key that it wants.
         model_id: the model's name, its file's without the ending.
         context_length: tokens of prompt and answer together, as the server says.
+        failure: empty while it serves; after it ended unasked too often, what it said last.
 
     Raises:
         EvoError: the extra is not installed, the file is not GGUF, or (when the block begins) the server did not start.
@@ -90,13 +95,8 @@ class LocalModel:
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
-
-    @property
-    def failure(self) -> str:
-        """Empty while it serves; after it ended unasked, what it said last."""
-        if self._process is None or self._process.poll() is None:
-            return ""
-        return f"it ended with status {self._process.returncode}: {self._said_last()}"
+        self._closed, self._changing = threading.Event(), threading.Lock()
+        self.failure = ""
 
     def __enter__(self) -> Self:
         try:
@@ -105,6 +105,7 @@ class LocalModel:
         except BaseException:
             self.close()
             raise
+        threading.Thread(target=self._keep, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,6 +113,30 @@ class LocalModel:
 
     def close(self) -> None:
         """Stop it: asked first, then killed; closing twice does nothing more."""
+        self._closed.set()
+        with self._changing:
+            self._stop()
+
+    def _keep(self) -> None:
+        """Start it again whenever it ends unasked, `RESTARTS` times at most."""
+        for restarts_left in range(RESTARTS, -1, -1):
+            while self._process is not None and self._process.poll() is None:
+                if self._closed.wait(_LOOK_SECONDS):
+                    return
+            with self._changing:
+                if self._closed.is_set():
+                    return
+                status = None if self._process is None else self._process.returncode
+                if not restarts_left:
+                    self.failure = f"it ended with status {status}: {self._said_last()}"
+                    return
+                self._stop()
+                try:
+                    self._start()
+                except (EvoError, OSError):  # it counts as one that ended
+                    self._stop()
+
+    def _stop(self) -> None:
         process, log, self._process, self._log = self._process, self._log, None, None
         if process is not None:
             process.terminate()
@@ -142,13 +167,13 @@ class LocalModel:
         with selectors.DefaultSelector() as waiting:
             waiting.register(process.stdout, selectors.EVENT_READ)
             while not waiting.select(max(0.0, min(_LOOK_SECONDS, until - time.monotonic()))):
-                if time.monotonic() >= until:
+                if time.monotonic() >= until or self._closed.is_set():
                     raise self._did_not_start(f"not ready after {START_SECONDS:g} seconds")
         address = process.stdout.readline().decode().strip()
         if not address:
             process.wait()
             raise self._did_not_start(f"it ended with status {process.returncode}")
-        self.base_url = f"{address}/v1"
+        self.base_url, self._asked["port"] = f"{address}/v1", urlsplit(address).port
 
     def _check(self) -> None:
         """Ask it what it serves, with the token and without."""

@@ -250,14 +250,30 @@ def test_it_ends_when_whoever_started_it_does_however_that_ends(small_model, num
 
 @slow
 @needs_llama
-def test_a_server_that_dies_says_so(small_model):
+def test_a_server_that_dies_is_started_again_where_it_was_and_one_that_keeps_dying_says_so(small_model, monkeypatch):
+    monkeypatch.setattr(local, "RESTARTS", 2)
     with LocalModel(small_model, context=512, threads=1) as model:
-        (child,) = [child for child in children() if child.net_connections("inet")][-1:]
-        child.kill()
-        until = time.monotonic() + 5
-        while not model.failure and time.monotonic() < until:
-            time.sleep(0.05)
+        where = model.base_url
+        for _ in range(2):
+            kill_and_wait(model, lambda: client_answers(model))
+            assert (model.base_url, model.failure) == (where, "")
+        kill_and_wait(model, lambda: model.failure)
         assert model.failure.startswith("it ended with status -9: ")
+
+
+def client_answers(model):
+    with contextlib.suppress(openai.APIError), client_of(model) as client:
+        asked = {"model": model.model_id, "messages": QUESTION, "max_tokens": 4}
+        return client.chat.completions.create(**asked).choices[0].message.content
+
+
+def kill_and_wait(model, until):
+    """Kill the model's process, and wait until something holds."""
+    model._process.kill()
+    end = time.monotonic() + 30
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 @slow
