@@ -26,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for repairs in (0, 2):
             settings = {"EVO_REPAIRS": repairs, "EVO_MODEL__FAULTS": FAULTS, "EVO_FINAL__VERDICT_SEEDS": 0}
-            command = [sys.executable, "-m", "evo", "run", "--generations", "3", "--name", f"repairs{repairs}"]
+            command = [sys.executable, "-m", "evo", "run", "--generations", "1", "--name", f"repairs{repairs}"]
             env = os.environ | {name: str(value) for name, value in settings.items()}
             subprocess.run(command, cwd=folder, env=env, check=True)
             (row,) = query.sql(Path(folder) / "population", FIGURES, f"repairs{repairs}").as_dicts()
