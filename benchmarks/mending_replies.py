@@ -1,7 +1,7 @@
 """What mending is worth on recorded answers of real models. `python -m benchmarks.mending_replies FOLDER FILE.gguf`
 
-FOLDER holds `given-model.py` and one answer a file, `<model>_<what was asked for>_<n>.txt`. Each is judged as the first answer of a
-candidate of `tiny_gpt` with that model.py; what fails goes back to the local model with the error, at most `REPAIRS` times.
+FOLDER holds `given-model.py` and one answer a file, `<model>_<what was asked for>_<n>.txt`. Each is judged as the first answer of
+a candidate of `tiny_gpt` with that model.py; what fails goes back to the local model with the error, at most `REPAIRS` times.
 """
 
 import json

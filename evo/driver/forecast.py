@@ -34,6 +34,8 @@ def lines(config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed]) -
     for model in config.model:
         count = round(candidates * model.weight / weights)
         said.append(_line(config, model, count, asked, answered, prompt.most_tokens(longest)))
+    if config.variation.write_breakthrough or config.variation.sharpen_topic:
+        said.append("a child with a gene that a model writes takes a short answer more")
     budget = {name: value for name, value in config.budget.model_dump().items() if value is not None}
     told = ", ".join(f"{name} {value:g}" for name, value in budget.items())
     return [*said, f"budget: {told}" if told else "budget: none"]

@@ -44,10 +44,7 @@ def prepare(config: Config, name: str | None, population: Path) -> Prepared:
     Raises:
         EvoError: whatever is wrong with evaluator, data, seeds, isolation, key, endpoint or disk.
     """
-    evaluator = evaluators.load(workspace.locate("evaluators", config.evaluator))
-    data = config.data
-    if data.source or data.path:
-        evaluator = evaluator.with_data(data.source, data.path)
+    evaluator, data = _evaluator(config), config.data
     own = evaluator.spec.data
     if own.path is not None:
         data = Data(source=own.source, path=str((evaluator.folder / own.path).resolve()))
@@ -77,9 +74,13 @@ def forecast(config: Config) -> list[str]:
     Raises:
         EvoError: its evaluator, data or seeds are not there.
     """
-    evaluator = evaluators.load(workspace.locate("evaluators", config.evaluator))
-    evaluator = evaluator.with_data(config.data.source, config.data.path)
-    return forecasts.lines(config, evaluator, chosen_seeds(config))
+    return forecasts.lines(config, _evaluator(config), chosen_seeds(config))
+
+
+def _evaluator(config: Config) -> evaluators.Evaluator:
+    """The evaluator that the configuration names, on the text that it names."""
+    named = evaluators.load(workspace.locate("evaluators", config.evaluator))
+    return named.with_data(config.data.source, config.data.path)
 
 
 def chosen_seeds(config: Config) -> list[persona.Seed]:

@@ -90,3 +90,5 @@ def test_what_a_run_would_spend_is_told_by_model(tmp_path, small_evaluator):
     assert "prices are not known" in lines[1]
     assert "free" in lines[2]
     assert last == "budget: usd 2"
+    writing = config_.model_copy(update={"variation": config.Variation(sharpen_topic=1.0)})
+    assert "a short answer more" in forecast.lines(writing, run.evaluator, seeds)[-2]
