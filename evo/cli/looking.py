@@ -10,6 +10,7 @@ import typer
 from evo import finals, workspace
 from evo.cli import output
 from evo.errors import EvoError
+from evo.lineage.schema import GENE
 from evo.status import Status
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def rebuilt(lineage: "Lineage", run: "RunFolder", number: int) -> dict[str, str]
     if number == 0:
         return dict(run.evaluator.baseline)
     row = _candidate(lineage, number)
-    calls = [call for call in lineage.read("calls") if call["id"] == number]
+    calls = [call for call in lineage.read("calls") if call["id"] == number and call["attempt"] != GENE]
     if not row["files"]:
         raise EvoError(f"candidate {number} has no files: {row['status']}, {row['reason']}", kind="usage")
     if not calls:

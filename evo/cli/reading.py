@@ -196,7 +196,7 @@ def _show_candidate(row: Mapping[str, Any], *, as_json: bool) -> None:
     long = ("persona", "prompt", "files", "operators", "output_tail")
     output.fields({key: value for key, value in row.items() if key not in long and value is not None})
     for record in json.loads(row["operators"]):
-        print(f"  {record.pop('operator')}: {json.dumps(record, ensure_ascii=False)}")
+        print(output.clean(f"  {record.pop('operator')}: {json.dumps(record, ensure_ascii=False)}"))
     if row["output_tail"]:
         print(f"\n--- what it printed ---\n{output.clean(row['output_tail']).rstrip()}")
     for name, text in json.loads(row["files"] or "{}").items():

@@ -10,10 +10,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import tomli_w
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
 from evo.config.model import CATALOGUE, OPENAI_URL, PRESETS, Model, Preset
 from evo.config.tables import Budget, Data, Early, Final, Prompt, Selection, Table, Variation, Workers
@@ -101,14 +101,6 @@ class Config(Table):
             raise ValueError("expected a model with a weight above 0")
         return models
 
-    @model_validator(mode="after")
-    def _writes(self) -> Self:
-        if (self.variation.write_breakthrough or self.variation.sharpen_topic) and self.is_catalogue:
-            raise ValueError(
-                "expected a [[model]] that writes, for write_breakthrough and sharpen_topic: the catalogue does not"
-            )
-        return self
-
     @property
     def is_catalogue(self) -> bool:
         """Whether the built-in proposer alone answers."""
@@ -136,7 +128,15 @@ def load(path: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str]
             _put(values, key, value)
         if changes:
             validated(values, source)
-    return validated(values, "the configuration")
+    config = validated(values, "the configuration")
+    wants = config.variation.write_breakthrough or config.variation.sharpen_topic
+    if wants and all(model.is_catalogue for model in config.model if model.weight):
+        raise EvoError(
+            "write_breakthrough and sharpen_topic need a model that writes, and the catalogue does not",
+            hint="give a [[model]] table, --model or --gguf, or leave their weights at 0",
+            kind="config",
+        )
+    return config
 
 
 def freeze(config: Config) -> str:

@@ -108,6 +108,7 @@ class Asking:
         messages: Sequence[Mapping[str, str]],
         seed: int,
         admit: Callable[[], None] = lambda: None,
+        most: int | None = None,
     ) -> dict[str, Any]:
         """One answer, or that there is none by the candidate's own fault, with what it took: the reply's fields, and
         `requests`, `lost_tokens`, `lost_usd` and `cost_usd`.
@@ -117,6 +118,7 @@ class Asking:
             messages: of the conversation.
             seed: of the sampling.
             admit: called when the first request is sent; it may raise BudgetSpent.
+            most: tokens of the answer, where they are fewer than the model's limit.
 
         Raises:
             EvoError: the endpoint is out and patience at its end, or it refuses the key, or whatever it is asked.
@@ -132,7 +134,7 @@ class Asking:
                     wait=_seconds_to_wait,
                     before_sleep=lambda state: self._note_outage(line, state),
                 )
-                reply: dict[str, Any] = await again(self._once, line, messages, seed, spent, admit)
+                reply: dict[str, Any] = await again(self._once, line, messages, seed, spent, admit, most)
         finally:
             self.waiting -= 1
         if reply["refused"]:
@@ -162,9 +164,11 @@ class Asking:
         seed: int,
         spent: dict[str, Any],
         admit: Callable[[], None],
+        limit: int | None,
     ) -> dict[str, Any]:
         """One request, paid for in advance."""
-        model, most = line.model, max(_LEAST_ANSWER, _room(line.model, messages))
+        model, room = line.model, max(_LEAST_ANSWER, _room(line.model, messages))
+        most = room if limit is None else min(limit, room)
         async with self._budget.paying(model, messages, most) as bill:
             await line.rate.wait(most_tokens(messages) + most)
             if not spent["requests"]:

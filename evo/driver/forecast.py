@@ -7,6 +7,7 @@ from evo.config import Config, Model
 from evo.evaluator import Evaluator
 from evo.proposer import prompt
 from evo.proposer.client import price
+from evo.proposer.writing import MOST_TOKENS
 
 _EDITS_SHARE = 0.1
 """Of whole files, that edits to them usually are."""
@@ -44,13 +45,16 @@ def lines(config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed]) -
 def _line(config: Config, model: Model, count: int, asked: int, answered: int, most: int) -> str:
     usual, worst = price(model, asked, answered), price(model, most, model.max_tokens)
     requests = count * (1 + config.repairs)
+    writes = count if config.variation.write_breakthrough or config.variation.sharpen_topic else 0
+    gene = price(model, most, min(model.max_tokens, MOST_TOKENS)) or 0.0
     if usual is None or worst is None:
         cost = "prices are not known (price_in, price_out)"
     elif model.is_free:
         cost = "free"
     else:
+        most_usd = requests * worst + writes * gene
         cost = (
-            f"about ${count * usual:.2f}; at most ${requests * worst:.2f} if all {requests} answers, mended ones too, came "
-            "to the limit"
+            f"about ${count * usual:.2f}; at most ${most_usd:.2f} if all {requests + writes} answers, mended ones too, came to "
+            "the limit"
         )
     return f"{model.called}: {count} candidates, about {count * (asked + answered)} tokens, {cost}"

@@ -19,7 +19,7 @@ from evo.driver.asking import Asker, Asking
 from evo.driver.budget import Budget, BudgetSpent
 from evo.driver.ending import Ending
 from evo.driver.folder import RunFolder
-from evo.driver.proposing import Proposing
+from evo.driver.proposing import Proposing, spent_on
 from evo.driver.telling import files_of
 from evo.driver.training import Trainings, ranking_seconds
 from evo.driver.workers import Pool
@@ -206,15 +206,17 @@ class Driver:
 
     async def _propose(self, plan: Plan, model: Model) -> Row:
         """The row that asking and judging made."""
-        plan, calls = await self._written(plan, model)
-        row = self._empty_row(plan) | {"asked": model.called}
+        calls: list[Row] = []
         try:
+            self._messages(plan, model)  # what is too long already is not written for
+            plan, calls = await self._written(plan, model)
             messages = self._messages(plan, model)
         except prompt.PromptTooLong as error:
-            return row | {"status": str(Status.NO_ANSWER), "reason": error.message}
+            row = self._empty_row(plan) | {"status": str(Status.NO_ANSWER), "reason": error.message}
+            return row | {"asked": model.called} | (spent_on(calls) if calls else {})
         judge = functools.partial(self._judge, plan)
         made = await self._proposing.propose(plan.id, model.called, messages, self._base_files(plan), judge, calls)
-        return row | {"prompt": messages[0]["content"], **made}
+        return self._empty_row(plan) | {"asked": model.called} | made
 
     async def _written(self, plan: Plan, model: Model) -> tuple[Plan, list[Row]]:
         """The plan with the words of a gene, where variation wants some written, and the call that it took."""

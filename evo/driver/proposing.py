@@ -13,6 +13,7 @@ from evo import draws
 from evo.config import Config, Model
 from evo.driver.asking import Asking
 from evo.driver.budget import Budget, BudgetSpent
+from evo.lineage.schema import GENE
 from evo.lineage.store import Lineage, Row, now
 from evo.persona import Persona
 from evo.proposer import mending, writing
@@ -20,8 +21,6 @@ from evo.proposer.mending import Failure
 from evo.proposer.talk import Talk
 from evo.status import Status
 
-GENE = 0
-"""The attempt of the answer that writes a gene of a candidate's persona."""
 Files = dict[str, str]
 Judge = Callable[[Files, int, bool], Awaitable[tuple[Row, Failure | None]]]
 """Judges an attempt: its files, its number, whether it may go back to the model. The columns that it makes, and its failure."""
@@ -63,14 +62,21 @@ class Proposing:
         if not writing.is_there(who, wanted):
             return who, writing.refused(wanted, "another operator took the gene away"), []
         messages = writing.question(who, wanted, worked)
-        if model.is_catalogue or not self._asking.fits(model.called, messages):
-            why = "the catalogue does not write" if model.is_catalogue else "its context has no room for the question"
+        if not self._lineage.has("calls", number, GENE) and (why := self._cannot_write(number, model, messages)):
             return who, writing.refused(wanted, why), []
-        call = await self._answer(number, GENE, model.called, messages, {})
+        call = await self._answer(number, GENE, model.called, messages, {}, writing.MOST_TOKENS)
         assert call is not None
         if call["status"] != Status.OK:
             return who, writing.refused(wanted, call["reason"]), [call]
-        return *writing.take(who, wanted, call["response"], call["model"]), [call]
+        return *writing.take(who, wanted, call), [call]
+
+    def _cannot_write(self, number: int, model: Model, messages: list[dict[str, str]]) -> str:
+        """Why a model is not asked for a gene; empty where it is."""
+        if self._lineage.has("calls", number, 1):
+            return "its words are lost, and the persona was asked without them"
+        if model.is_catalogue:
+            return "the catalogue does not write"
+        return "" if self._asking.fits(model.called, messages) else "its context has no room for the question"
 
     async def propose(
         self,
@@ -97,14 +103,13 @@ class Proposing:
         """
         talk, attempts = Talk(messages, base, self._config.answer), self._config.repairs + 1
         best: Row = {}
-        spent: Row = {"tokens": 0, "cost_usd": 0.0, "first_status": None}
-        for earlier in before:
-            _add(spent, earlier)
+        spent = spent_on(before) | {"first_status": None}
         for attempt in range(1, attempts + 1):
             call = await self._answer(number, attempt, called, talk.messages, best)
             if call is None:
                 break
             _add(spent, call)
+            spent.setdefault("prompt", json.loads(call["messages"])[0]["content"])
             if best and call["status"] != Status.OK and call["reason"][:19] != "the answer is empty":
                 best |= {"attempts": attempt}  # what went back was refused: the last answer stands
                 break
@@ -138,7 +143,13 @@ class Proposing:
         self._lineage.append("calls", (number, 1 if same else 2), [call | {"attempt": 1 if same else 2}])
 
     async def _answer(
-        self, number: int, attempt: int, called: str, messages: list[dict[str, str]], best: Row
+        self,
+        number: int,
+        attempt: int,
+        called: str,
+        messages: list[dict[str, str]],
+        best: Row,
+        most: int | None = None,
     ) -> Row | None:
         """An answer that is durable, asked for unless it is there; None where there is no room for mending."""
         if recorded := self._lineage.read_record("calls", number, attempt):
@@ -146,7 +157,7 @@ class Proposing:
         if best and not self._asking.fits(called, messages):
             return None
         try:
-            call = await self._request(number, attempt, called, messages)
+            call = await self._request(number, attempt, called, messages, most)
         except BudgetSpent:
             if not best:
                 raise
@@ -154,10 +165,12 @@ class Proposing:
         self._lineage.append("calls", (number, attempt), [call])
         return call
 
-    async def _request(self, number: int, attempt: int, called: str, messages: list[dict[str, str]]) -> Row:
+    async def _request(
+        self, number: int, attempt: int, called: str, messages: list[dict[str, str]], most: int | None = None
+    ) -> Row:
         """One answer as a row."""
         seed = draws.answer_seed(self._config.seed, number, attempt)
-        reply = await self._asking.ask(called, messages, seed, lambda: self._budget.admit(number))
+        reply = await self._asking.ask(called, messages, seed, lambda: self._budget.admit(number), most)
         taken = ("finish_reason", "status", "reason", "reasoning", "latency_s", "input_tokens", "output_tokens")
         counted = ("cost_usd", "requests", "lost_tokens", "lost_usd")
         return {
@@ -177,6 +190,14 @@ def _may_be_mended(failure: Failure) -> bool:
     if failure.status == Status.NO_ANSWER:
         return failure.reason.startswith("the answer is empty")
     return failure.status in mending.MENDABLE
+
+
+def spent_on(calls: Sequence[Row]) -> Row:
+    """Tokens and US dollars of answers."""
+    spent: Row = {"tokens": 0, "cost_usd": 0.0}
+    for call in calls:
+        _add(spent, call)
+    return spent
 
 
 def _add(spent: Row, call: Row) -> None:

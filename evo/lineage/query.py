@@ -31,7 +31,7 @@ WITH told AS (
     SELECT run, id, base, status, twin, val_loss, unnest(json_extract(operators, '$[*]')) AS record FROM candidates
 )
 SELECT told.run, told.id, record->>'$.operator' AS operator, told.status, record->>'$.refused' AS refused,
-       CASE WHEN told.twin IS NULL THEN base.val_loss - told.val_loss END AS gain
+       CASE WHEN told.twin IS NULL AND record->>'$.refused' IS NULL THEN base.val_loss - told.val_loss END AS gain
 FROM told LEFT JOIN candidates base ON base.run = told.run AND base.id = told.base
 """
 
@@ -56,7 +56,7 @@ def connect(population: Path, run: str | None = None, text: str | None = None) -
     `scores` holds the mean loss of a candidate's trainings with its standard error, whose seed part comes from the
     deviation pooled over all candidates of the run that were trained more than once, and whose text part is `text_se`.
     `credit` holds a row for each operator of each candidate: by how many nats its loss is below that of the files it was
-    given (null without a loss of its own), and why a model wrote nothing of use where one was asked to.
+    given (null without a loss of its own), or why a model wrote nothing of use where one was asked to.
     Given the `text` of a query, only the views that it names are made: each opens its files.
     """
     connection = duckdb.connect()
@@ -74,7 +74,7 @@ def connect(population: Path, run: str | None = None, text: str | None = None) -
         connection.execute(f"CREATE VIEW {table} AS {source}")
     if "trainings" in named:
         connection.execute(_SCORES)
-    if "candidates" in named:
+    if text is None or "credit" in named:
         connection.execute(_CREDIT)
     return connection
 

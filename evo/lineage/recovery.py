@@ -24,6 +24,7 @@ _WHAT_FOLLOWS = {
     "trainings": "it is trained again",
     "curves": "its training is set aside too, and done again",
     "calls": "that answer is lost, and asked for again",
+    "gene": "what it wrote stands in its candidate's row; without one it is asked for again",
     "verdicts": "it is given again from its trainings (an earlier look by `evo best RUN --verdict --candidate ID`)",
     "schema": "an empty one is made",
 }
@@ -78,7 +79,8 @@ def _set_damaged_aside(folder: Path, table: str) -> Iterator[str]:
             if table == "curves" and (training := folder / "lineage" / "trainings" / path.name).exists():
                 _set_aside(training, folder / DAMAGED / "trainings")
             moved = _set_aside(path, folder / DAMAGED / table).relative_to(folder)
-            follows = _WHAT_FOLLOWS["schema" if path.name == store.EMPTY else table]
+            gene = table == "calls" and path.stem.endswith(f"-{schema.GENE}")
+            follows = _WHAT_FOLLOWS["schema" if path.name == store.EMPTY else "gene" if gene else table]
             yield f"{error.message}; set aside as {moved}: {follows}"
 
 

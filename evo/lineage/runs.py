@@ -10,6 +10,7 @@ from typing import Any
 from evo.errors import EvoError
 from evo.finals import MENDED, SECOND_CLOCK
 from evo.lineage import lock
+from evo.lineage.schema import GENE
 
 DAMAGED = "damaged"
 """The folder of a run where damaged records are, each as `<table>/<name>.parquet.<n>`."""
@@ -72,7 +73,9 @@ def lost(path: Path, candidates: int) -> list[tuple[str, int, int]]:
             continue
         if table == "trainings" and MENDED <= int(name["key"]) < SECOND_CLOCK:
             continue  # first iterations that failed, of code that went back to its model
-        again = "[0-9]*" if table == "calls" else name["key"]  # an answer that is another one is another attempt
+        if table == "calls" and int(name["key"]) == GENE:
+            continue  # its words stand in the candidate's row; without one it is asked for again
+        again = "[1-9]*" if table == "calls" else name["key"]  # an answer that is another one is another attempt
         if not any((path / "lineage" / table).glob(f"{name['number']}-{again}.parquet")):
             found.add((table, int(name["number"]), int(name["key"])))
     return sorted(found)

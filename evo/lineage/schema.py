@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 VERSION = 3
 """Of the schema, in every file's metadata under `METADATA_KEY`."""
 METADATA_KEY = b"evo_schema"
+GENE = 0
+"""The `attempt` of an answer that wrote a gene of a candidate's persona; its code's are from 1."""
 
 
 @dataclass(frozen=True)

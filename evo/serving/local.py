@@ -31,7 +31,11 @@ MOST_CONTEXT = 16_384
 START_SECONDS = 300.0
 """In which a model must be loaded."""
 RESTARTS = 3
-"""Times that it is started again, on its port, where it ended unasked."""
+"""Times in short order that it is started again, on its port, where it ended unasked."""
+_PAUSE_SECONDS = 1.0
+"""Before the first of them; four times as long before each next."""
+_LONG_SECONDS = 600.0
+"""After so many of serving, what ended is not counted with what ended before."""
 _STOP_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 _TOLD_LINES = 5
@@ -118,23 +122,34 @@ class LocalModel:
             self._stop()
 
     def _keep(self) -> None:
-        """Start it again whenever it ends unasked, `RESTARTS` times at most."""
-        for restarts_left in range(RESTARTS, -1, -1):
-            while self._process is not None and self._process.poll() is None:
-                if self._closed.wait(_LOOK_SECONDS):
-                    return
+        """Start it again whenever it ends unasked, after a growing pause; not when it did so `RESTARTS` times in short order."""
+        ended = 0
+        while not self._closed.is_set():
+            why, served = self._until_it_ends()
+            ended = 1 if served > _LONG_SECONDS else ended + 1
+            if ended > RESTARTS:
+                self.failure = why
+                return
+            if self._closed.wait(_PAUSE_SECONDS * 4 ** (ended - 1)):
+                return
             with self._changing:
-                if self._closed.is_set():
-                    return
-                status = None if self._process is None else self._process.returncode
-                if not restarts_left:
-                    self.failure = f"it ended with status {status}: {self._said_last()}"
-                    return
-                self._stop()
-                try:
-                    self._start()
-                except (EvoError, OSError):  # it counts as one that ended
+                if not self._closed.is_set():
                     self._stop()
+                    try:
+                        self._start()
+                    except Exception:  # it counts as one that ended
+                        if self._process is not None:
+                            self._process.kill()
+
+    def _until_it_ends(self) -> tuple[str, float]:
+        """Wait until the process has ended, or we are closed: why it did, and how many seconds it served."""
+        process, began = self._process, time.monotonic()
+        while process is not None and process.poll() is None and not self._closed.wait(_LOOK_SECONDS):
+            pass
+        status = "none" if process is None else process.returncode
+        with self._changing:
+            said = "" if self._closed.is_set() else self._said_last()
+        return f"it ended with status {status}: {said}", time.monotonic() - began
 
     def _stop(self) -> None:
         process, log, self._process, self._log = self._process, self._log, None, None

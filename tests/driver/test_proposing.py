@@ -8,9 +8,11 @@ from standins import Proposer, Trainers, drive, make_run, without_clocks
 from evo import config, draws
 from evo.catalogue import answer as catalogue_answer
 from evo.driver import folder as folders
+from evo.errors import EvoError
 from evo.finals import MENDED
-from evo.lineage import query
+from evo.lineage import query, runs
 from evo.lineage.store import Lineage
+from evo.proposer import writing
 from evo.proposer.talk import files_of
 from evo.trainer.job import SHORT_RUN
 
@@ -302,9 +304,73 @@ def test_a_run_cut_after_its_genes_were_written_asks_for_none_again(population, 
     assert without_clocks(Lineage(run.path)) == without_clocks(Lineage(other.path))
 
 
-def test_the_catalogue_is_not_asked_to_write(small_evaluator):
-    with pytest.raises(Exception, match="the catalogue does not"):
-        config.load(None, {"variation.write_breakthrough": 1.0}, {})
+def test_a_catalogue_alone_is_refused_where_genes_are_to_be_written_and_a_model_from_elsewhere_will_do(tmp_path):
+    path = tmp_path / "w.toml"
+    path.write_text("[variation]\nwrite_breakthrough = 1.0\n")
+    with pytest.raises(EvoError, match="the catalogue does not"):
+        config.load(path, {}, {})
+    unasked = path.with_name("u.toml")
+    unasked.write_text(f'{path.read_text()}[[model]]\nname = "w"\nweight = 0\n[[model]]\nname = "catalogue"\n')
+    with pytest.raises(EvoError, match="the catalogue does not"):
+        config.load(unasked, {}, {})
+    assert config.load(path, {"model.gguf": "x.gguf"}, {}).variation.write_breakthrough == 1.0
+    assert config.load(path, {}, {"EVO_MODEL__BASE_URL": "http://localhost:1"}).variation.write_breakthrough == 1.0
+
+
+def test_a_question_for_a_gene_asks_for_a_short_answer(population, small_evaluator):
+    run = make_run(population, small_evaluator, **WRITING)
+    limits = {}
+
+    class Limits(Writes):
+        async def ask(self, model, messages, seed, max_tokens=None):
+            limits.setdefault("Answer with one line" in messages[0]["content"], set()).add(max_tokens)
+            return await super().ask(model, messages, seed, max_tokens)
+
+    drive(run, Limits())
+    assert limits == {True: {writing.MOST_TOKENS}, False: {16384}}
+
+
+def damage(run, number, attempt):
+    path = Lineage(run.path).path("calls", number, attempt)
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def test_a_damaged_gene_is_not_asked_for_again_and_a_damaged_answer_beside_one_is(population, small_evaluator):
+    run = make_run(population, small_evaluator, **WRITING)
+    drive(run, Writes())
+    number = next(row["id"] for row in rows_of(run) if row["id"] and records_of(row))
+    before = rows_of(run)
+    damage(run, number, 0)
+    proposer, _, watcher = drive(folders.open_run(run.path), Writes())
+    assert proposer.asked == []
+    assert any("stands in its candidate's row" in note for note in watcher.notes)
+    assert runs.summary(run.path).state == "finished"
+    damage(run, number, 1)
+    proposer, _, _ = drive(folders.open_run(run.path), Writes())
+    assert proposer.asked == [draws.answer_seed(1, number, 1)]
+    assert rows_of(run) == before
+    assert Lineage(run.path).has("calls", number, 1)
+
+
+def test_a_gene_whose_words_are_lost_is_not_written_anew_for_an_answer_that_is_there(population, small_evaluator):
+    run = make_run(population, small_evaluator, **WRITING)
+    drive(run, Writes())
+    number = next(row["id"] for row in reversed(rows_of(run)) if row["id"] and records_of(row))
+    row = rows_of(run)[number]
+    Lineage(run.path).path("calls", number, 0).unlink()
+    Lineage(run.path).path("candidates", number).unlink()
+    proposer, _, _ = drive(folders.open_run(run.path), Writes())
+    assert proposer.asked == []
+    again = rows_of(run)[number]
+    assert "lost" in records_of(again)[0]["refused"]
+    assert (again["files"], again["prompt"]) == (row["files"], row["prompt"])
+
+
+def test_no_gene_is_written_for_a_prompt_that_is_too_long(population, small_evaluator):
+    run = make_run(population, small_evaluator, **WRITING | {"model.context_length": 1024, "model.max_tokens": 256})
+    proposer, _, _ = drive(run, Writes())
+    assert proposer.questions == []
+    assert {row["status"] for row in rows_of(run)[1:]} == {"no_answer"}
 
 
 def test_what_operators_gained_is_a_query(population, small_evaluator):
@@ -317,5 +383,6 @@ def test_what_operators_gained_is_a_query(population, small_evaluator):
     ]
     for one in credit:
         row = rows[one["id"]]
-        expected = None if row["twin"] is not None else rows[row["base"]]["val_loss"] - row["val_loss"]
+        unscored = row["twin"] is not None or one["refused"] is not None
+        expected = None if unscored else rows[row["base"]]["val_loss"] - row["val_loss"]
         assert one["gain"] == expected

@@ -23,6 +23,10 @@ def wanting(operator, who, seed=1):
     return record
 
 
+def said(text, finish_reason="stop"):
+    return {"response": text, "finish_reason": finish_reason, "model": "m"}
+
+
 def labels(who, kind):
     return [item.label for item in who.section(kind).items]
 
@@ -50,7 +54,7 @@ def test_a_new_breakthrough_takes_the_place_of_the_old_one(euler):
     wanted = wanting(write_breakthrough, euler)
     before = labels(euler, "breakthroughs")
     answer = "Of course.\n\n3. **Zeta Regularisation:** Weigh each layer's update by a convergent series.\nThat is it."
-    child, record = writing.take(euler, wanted, answer, "m")
+    child, record = writing.take(euler, wanted, said(answer))
     after = labels(child, "breakthroughs")
     assert after == ["Zeta Regularisation" if label == wanted["out"] else label for label in before]
     assert record["in"] == "Zeta Regularisation"
@@ -62,7 +66,7 @@ def test_a_new_breakthrough_takes_the_place_of_the_old_one(euler):
 
 def test_a_topic_said_anew_keeps_its_title_its_place_and_its_emphasis(euler):
     wanted = wanting(sharpen_topic, euler)
-    child, record = writing.take(euler, wanted, "**Something else:** Use a cosine schedule down to a tenth.", "m")
+    child, record = writing.take(euler, wanted, said("**Something else:** Use a cosine schedule down to a tenth."))
     assert labels(child, wanted["section"]) == labels(euler, wanted["section"])
     (item,) = [item for item in child.section(wanted["section"]).items if item.label == wanted["gene"]]
     assert item.text == "Use a cosine schedule down to a tenth."
@@ -75,6 +79,11 @@ UNFIT = {
     "a title alone": "**Only a title:**",
     "a heading of the prompt": f"{prompt.FILES_HEADING} overwrite them, please",
     "a heading within the text": f"**Good title:** and then {prompt.RESULT_HEADING} a loss of 0",
+    "a heading in another joint": "**The files as they stand**: overwrite them, please",
+    "a heading with a dash": "**The files as they stand** - overwrite them, please",
+    "the form itself": "**Title:** what it asks for",
+    "the form's title": "**Title:** Resonant attention weighs what resonates",
+    "reasoning alone": "<think>\n**Analysing:** the user wants one line of this form\n</think>\n",
     "a fence": "**Good title:** then ```python and more",
     "a control character": "**Good title:** ring the \x07 bell for me",
     "a text too long": "**Good title:** " + "x" * 700,
@@ -86,17 +95,44 @@ UNFIT = {
 @pytest.mark.parametrize("answer", UNFIT.values(), ids=UNFIT)
 def test_what_does_not_fit_changes_nothing_and_says_why(euler, answer):
     wanted = wanting(write_breakthrough, euler)
-    child, record = writing.take(euler, wanted, answer, "m")
+    child, record = writing.take(euler, wanted, said(answer))
     assert child == euler
     assert record == wanted | {"refused": record["refused"]}
     assert record["refused"].startswith("expected")
+
+
+def test_a_line_that_was_cut_is_not_taken(euler):
+    wanted = wanting(write_breakthrough, euler)
+    line = "**Zeta Heads:** Weigh each head by the conver"
+    assert writing.take(euler, wanted, said(line, "length"))[0] == euler
+    child, _ = writing.take(euler, wanted, said(f"**Euler Steps:** Halve the steps.\n{line}", "length"))
+    assert "Euler Steps" in labels(child, "breakthroughs")
+
+
+def test_what_a_model_thought_is_not_taken_and_spaces_of_print_are_spaces(euler):
+    wanted = wanting(write_breakthrough, euler)
+    answer = (
+        "<think>\n**Analysing:** one line is wanted\n</think>\n\n**Zeta Heads:** Keep 30\u202f% of the\u00ad heads."
+    )
+    child, record = writing.take(euler, wanted, said(answer))
+    assert record["words"] == "**Zeta Heads:** Keep 30 % of the heads."
+    assert persona.parse(persona.render(child)) == child
+
+
+def test_of_several_lines_a_topic_takes_the_one_with_its_title(euler):
+    wanted = wanting(sharpen_topic, euler)
+    answer = f"**Note:** I shall say it anew now.\n**{wanted['gene']}:** Halve the rate at step ninety."
+    assert writing.take(euler, wanted, said(answer))[1]["words"].endswith("Halve the rate at step ninety.")
+    assert "**Note" not in persona.render(writing.take(euler, wanted, said(answer))[0])
+    form = f"**{wanted['gene']}:** what it asks for"
+    assert writing.take(euler, wanted, said(form))[0] == euler
 
 
 def test_a_breakthrough_that_is_there_is_no_new_one(euler):
     wanted = wanting(write_breakthrough, euler)
     other = next(item for item in euler.section("breakthroughs").items if item.label != wanted["out"])
     for item in (other, next(i for i in euler.section("breakthroughs").items if i.label == wanted["out"])):
-        child, record = writing.take(euler, wanted, item.body, "m")
+        child, record = writing.take(euler, wanted, said(item.body))
         assert child == euler
         assert "which is there" in record["refused"]
 
@@ -129,10 +165,11 @@ def test_whatever_is_answered_the_child_is_a_persona_of_the_grammar(seeds, data)
         "words of use",
     ]
     answer = data.draw(st.one_of(st.text(), st.lists(st.sampled_from(pieces)).map("".join)))
-    child, record = writing.take(who, wanted, answer, "m")
+    child, record = writing.take(who, wanted, said(answer))
     assert persona.parse(persona.render(child)) == child
     assert persona.from_json(persona.to_json(child)) == child
     assert (child == who) == ("refused" in record)
+    assert not any(heading in persona.render(child) for heading in (prompt.FILES_HEADING, prompt.RESULT_HEADING))
     assert {kind: len(genes) for kind, genes in child.genes().items()} == {k: len(g) for k, g in who.genes().items()}
     assert [s for s in child.sections if s.kind != wanted["section"]] == [
         s for s in who.sections if s.kind != wanted["section"]

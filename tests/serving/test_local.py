@@ -252,6 +252,7 @@ def test_it_ends_when_whoever_started_it_does_however_that_ends(small_model, num
 @needs_llama
 def test_a_server_that_dies_is_started_again_where_it_was_and_one_that_keeps_dying_says_so(small_model, monkeypatch):
     monkeypatch.setattr(local, "RESTARTS", 2)
+    monkeypatch.setattr(local, "_PAUSE_SECONDS", 0.1)
     with LocalModel(small_model, context=512, threads=1) as model:
         where = model.base_url
         for _ in range(2):
