@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evo import corpus
 from evo.errors import EvoError
-
-Setting = bool | int | float | str
+from evo.verify.settings import Setting
 
 
 class _Table(BaseModel):

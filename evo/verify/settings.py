@@ -7,10 +7,9 @@ imported module a name may stand for where it is read. It never runs a file, and
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from evo.evaluator import Setting
+Setting = bool | int | float | str
+"""What a protected setting can be: an evaluator's literal."""
 
 UNTAKEN = frozenset({"exec", "globals", "locals", "__import__", "setattr", "delattr"})
 """Builtins whose names no honest file takes for itself: one that does is believed where it plainly binds them first."""
@@ -48,7 +47,7 @@ def bindings(node: ast.AST, *, deep: bool) -> Iterator[tuple[str, int]]:
 # ---- the train file's own bindings ----
 
 
-def rebound(tree: ast.Module, settings: "Mapping[str, Setting]", file: str) -> str | None:
+def rebound(tree: ast.Module, settings: Mapping[str, Setting], file: str) -> str | None:
     """A setting that is not bound exactly once, at the top level, to the literal expected."""
     literals: dict[str, ast.expr | None] = {}
     for statement in tree.body:

@@ -14,13 +14,11 @@ import ast
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from evo.status import Status
 from evo.verify import settings
-
-if TYPE_CHECKING:
-    from evo.evaluator import Evaluator, Setting
+from evo.verify.settings import Setting
 
 Found = tuple[int, str]
 """A line and the reason why it is refused."""
@@ -80,7 +78,27 @@ def parse(source: str) -> ast.Module:
             return ast.parse(source)
 
 
-def check(files: dict[str, str], evaluator: "Evaluator") -> Failure | None:
+class Spec(Protocol):
+    """What an evaluator says of its files."""
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """Their names, the training's first."""
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """Those of the training that stay as they are."""
+
+
+class Judging(Protocol):
+    """An evaluator, as far as these checks look at one."""
+
+    @property
+    def spec(self) -> Spec:
+        """What it says of its files."""
+
+
+def check(files: dict[str, str], evaluator: Judging) -> Failure | None:
     """The first thing that is wrong with `files`, or None.
 
     Looks for, in this order: a syntax error, a missing `train()` or `GPT`, a protected setting that changed.
@@ -106,7 +124,7 @@ def _top_level_names(tree: ast.Module) -> set[str]:
     return {name for node in tree.body for name, _ in settings.bindings(node, deep=False)}
 
 
-def _change(trees: Mapping[str, ast.Module], protected: "Mapping[str, Setting]") -> str | None:
+def _change(trees: Mapping[str, ast.Module], protected: Mapping[str, Setting]) -> str | None:
     """Why the files are refused, in one line of less than 200 characters, or None.
 
     Args:
@@ -136,7 +154,7 @@ class _Rules:
     """What one file does that it may not; `found()` yields it. `where` ends a reason: " of model.py"."""
 
     def __init__(
-        self, stem: str, files: Mapping[str, settings.Names], protected: "Mapping[str, Setting]", where: str
+        self, stem: str, files: Mapping[str, settings.Names], protected: Mapping[str, Setting], where: str
     ) -> None:
         self._file, self._files, self._settings, self._where = files[stem], files, protected, where
         self._train = next(iter(files))
