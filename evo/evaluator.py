@@ -7,6 +7,7 @@ import ast
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,12 +156,12 @@ def load(folder: Path) -> Evaluator:
     return evaluator
 
 
-def files_hash(files: dict[str, str]) -> str:
+def files_hash(files: Mapping[str, str]) -> str:
     """SHA-256 of files as they are, 16 hexadecimal digits."""
     return _digest(sorted(files.items()))
 
 
-def code_hash(files: dict[str, str]) -> str:
+def code_hash(files: Mapping[str, str]) -> str:
     """The same for code that differs in comments, docstrings, blank lines and layout alone: a hash of the syntax trees.
 
     Code that cannot be written out (nested too deep, numbers too long) is hashed as it is.

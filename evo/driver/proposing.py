@@ -125,9 +125,9 @@ class Proposing:
                 found["summary"] = _first_line(heard.prose)
             found["attempts"] = attempt
             spent["first_status"] = spent["first_status"] or found["status"]
-            twice = best.get("status") == Status.DUPLICATE  # a twin is asked once more; it stands where no better comes
-            best = found if not twice or failure is None else best | {"attempts": attempt}
-            if failure is None or twice or not _may_be_mended(failure):
+            twin = best.get("status") == Status.DUPLICATE  # it is asked once more, and stands where no better comes
+            best = found if not twin or failure is None else best | {"attempts": attempt}
+            if failure is None or (twin and failure.status == Status.DUPLICATE) or not _may_be_mended(failure):
                 break
             talk.reply(call, failure)
         return best | spent

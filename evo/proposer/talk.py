@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from evo.evaluator import code_hash
 from evo.proposer import answer, mending
 from evo.proposer.mending import Failure
 from evo.proposer.prompt import Form
 from evo.status import Status
+
+UNCHANGED = "(the files as they were given, unchanged)"
+"""Stands in a conversation for an answer that was a copy."""
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Talk:
     _first: list[dict[str, str]] = field(init=False)
     _turns: list[tuple[str, str]] = field(default_factory=list)
     _cut: str = ""
+    _files: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         self._first = list(self.messages)
@@ -36,14 +41,20 @@ class Talk:
             return answer.Answer(Status(call["status"]), call["reason"])
         said, finish = call["response"], call["finish_reason"]
         if self._cut:
-            return answer.parse_continued(self._cut, said, self.base, finish, self.form)
-        return answer.parse(said, self.base, finish, self.form)
+            heard = answer.parse_continued(self._cut, said, self.base, finish, self.form)
+        else:
+            heard = answer.parse(said, self.base, finish, self.form)
+        self._files = heard.files
+        return heard
 
     def reply(self, call: Mapping[str, Any], failure: Failure) -> None:
-        """Say what was wrong with an answer."""
+        """Say what was wrong with an answer. A copy of the files that were given is not sent back: a small model that reads its
+        copy copies again, and it has to be paid for.
+        """
         said = call["response"] or ""
         self.keep(said, failure.status)
-        self._turns.append((said, mending.message(failure, self.form)))
+        copied = failure.status == Status.DUPLICATE and self._files and code_hash(self._files) == code_hash(self.base)
+        self._turns.append((UNCHANGED if copied else said, mending.message(failure, self.form)))
         self.messages = mending.conversation(self._first, self._turns)
 
     def keep(self, said: str, status: Status) -> None:

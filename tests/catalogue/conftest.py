@@ -37,7 +37,7 @@ def seed_texts():
 
 @pytest.fixture(scope="session")
 def messages(euler, baseline):
-    return prompt.messages(euler, baseline, prompt.Outcome(2.5))
+    return prompt.messages(prompt.parts(euler, baseline, prompt.Outcome(2.5)))
 
 
 @pytest.fixture(scope="session")

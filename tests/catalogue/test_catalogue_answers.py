@@ -93,7 +93,7 @@ def test_answers_hold_one_to_three_edits_in_the_shares_they_should(messages):
 def test_emphasis_shifts_the_draw(euler, baseline):
     def share(emphasis):
         persona = with_emphasis(euler, "topics", "Rotary", emphasis)
-        asked = prompt.messages(persona, baseline, prompt.Outcome(2.5))
+        asked = prompt.messages(prompt.parts(persona, baseline, prompt.Outcome(2.5)))
         return sum("rotary" in answer(asked, seed).splitlines()[0] for seed in range(60)) / 60
 
     assert share(2) > 2 * share(0)
@@ -183,7 +183,7 @@ def test_content_may_come_in_parts(messages):
 def test_edits_go_on_from_code_that_was_already_edited(euler, messages, baseline, evaluator):
     files = baseline
     for generation in range(8):
-        asked = prompt.messages(euler, files, prompt.Outcome(2.5, 2.4, is_baseline=False))
+        asked = prompt.messages(prompt.parts(euler, files, prompt.Outcome(2.5, 2.4, is_baseline=False)))
         parsed = parse(answer(asked, generation), files)
         assert parsed.status is Status.OK
         assert code_hash(parsed.files) != code_hash(files)

@@ -93,7 +93,7 @@ def test_it_prints_what_a_search_would_send_for_every_candidate_to_the_byte(home
 def test_a_seed_is_shown_with_the_baselines_files_and_a_placeholder_for_the_loss_that_nobody_knows(evo):
     printed = evo("euler")
     files = evaluator.load(ROOT / "evaluators" / "tiny_gpt").baseline
-    (message,) = prompt.messages(euler(), files, prompt.Outcome(None))
+    (message,) = prompt.messages(prompt.parts(euler(), files, prompt.Outcome(None)))
     assert printed.out == message["content"]
     assert "held-out loss is ?.???? nats" in printed.out
     counted, placeholder = printed.err.splitlines()

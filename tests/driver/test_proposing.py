@@ -13,7 +13,7 @@ from evo.finals import MENDED
 from evo.lineage import query, runs
 from evo.lineage.store import Lineage
 from evo.proposer import writing
-from evo.proposer.talk import files_of
+from evo.proposer.talk import UNCHANGED, files_of
 from evo.trainer.job import SHORT_RUN
 
 
@@ -386,3 +386,37 @@ def test_what_operators_gained_is_a_query(population, small_evaluator):
         unscored = row["twin"] is not None or one["refused"] is not None
         expected = None if unscored else rows[row["base"]]["val_loss"] - row["val_loss"]
         assert one["gain"] == expected
+
+
+def test_a_copy_of_the_files_given_is_not_sent_back_and_what_comes_then_is_mended_on(population, small_evaluator):
+    run = make_run(population, small_evaluator, repairs=2)
+    given = "\n".join(f"```python\n{name}\n{text}```" for name, text in run.evaluator.baseline.items())
+    broken = given.replace("def train(", "def trian(")
+
+    class Copies(Spoils):
+        async def ask(self, model, messages, seed, max_tokens=None):
+            reply = await super().ask(model, messages, seed, max_tokens)
+            turns = sum(message["role"] == "user" for message in messages)
+            return reply | {"text": {1: given, 2: broken}[turns]} if turns < 3 else reply
+
+    proposer = Copies(PROSE, until=0)
+    drive(run, proposer)
+    told = next(messages for messages in proposer.messages if len(messages) == 5)
+    assert [message["content"] for message in told if message["role"] == "assistant"] == [UNCHANGED, broken]
+    seeds_of_it = [row for row in rows_of(run)[1:] if row["base"] == 0]
+    assert {(row["first_status"], row["attempts"]) for row in seeds_of_it} == {("duplicate", 3)}
+    assert "ok" in {row["status"] for row in seeds_of_it}
+
+
+def test_a_twin_stands_where_what_comes_then_is_worse(population, small_evaluator):
+    run = make_run(population, small_evaluator, repairs=2)
+    given = "\n".join(f"```python\n{name}\n{text}```" for name, text in run.evaluator.baseline.items())
+
+    class Worsens(Spoils):
+        async def ask(self, model, messages, seed, max_tokens=None):
+            reply = await super().ask(model, messages, seed, max_tokens)
+            return reply | {"text": given if len(messages) == 1 else "I cannot."}
+
+    drive(run, Worsens(PROSE, until=0))
+    rows = rows_of(run)[1:]
+    assert {(row["status"], row["attempts"], row["twin"]) for row in rows} == {("duplicate", 3, 0)}
