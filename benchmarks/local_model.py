@@ -16,7 +16,7 @@ from benchmarks.machine import save
 from evo.lineage import query
 
 GENERATIONS, POPULATION = 4, 5
-SETTINGS = {"EVO_REPAIRS": "1", "EVO_MODEL__MAX_TOKENS": "3072", "EVO_FINAL__VERDICT_SEEDS": "3"}
+SETTINGS = {"EVO_MODEL__MAX_TOKENS": "3072", "EVO_FINAL__VERDICT_SEEDS": "3"}
 RUN = "local"
 
 STATIC = "('no_answer', 'truncated', 'no_code', 'bad_answer', 'syntax_error', 'protected_setting', 'contract')"
