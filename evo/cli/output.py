@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import math
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -56,8 +57,8 @@ def note(text: str) -> None:
 
 
 def as_json(value: Any) -> None:
-    """A result as JSON on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    """A result as JSON on stdout; what is not a number (or no finite one) is null, as JSON has no word for it."""
+    print(json.dumps(_with_nulls(value), indent=2, ensure_ascii=False, allow_nan=False, default=_plain))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -101,6 +102,14 @@ def fields(values: Mapping[str, Any]) -> None:
     width = max((len(name) for name in values), default=0)
     for name, value in values.items():
         print(f"{name + ':':<{width + 2}}{cell(value)}")
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_nulls(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

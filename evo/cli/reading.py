@@ -125,6 +125,7 @@ def sql(
 ) -> None:
     """Ask the lineage with DuckDB: tables candidates, trainings, curves, calls, verdicts, and the views scores and credit."""
     from evo.lineage import query as queries
+    from evo.lineage import runs
     from evo.lineage.schema import TABLES
 
     if schema:
@@ -135,6 +136,8 @@ def sql(
         return
     if query is None:
         raise EvoError("expected a query", hint='evo sql "SELECT * FROM candidates", or evo sql --schema', kind="usage")
+    if run is not None:
+        runs.find(workspace.population(), run)
     answer = queries.sql(workspace.population(), query, run)
     if json:
         output.as_json(answer.as_dicts())

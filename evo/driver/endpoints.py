@@ -5,8 +5,9 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 from evo.catalogue import CatalogueServer, faults
@@ -15,6 +16,9 @@ from evo.errors import EvoError
 from evo.lineage.runs import find
 from evo.proposer import key
 from evo.proposer.client import Endpoint, Proposer, endpoint
+
+if TYPE_CHECKING:
+    from evo.serving.local import LocalModel
 
 _SPARE_SECONDS = 30.0
 Endpoints = list[tuple[Model, Endpoint]]
@@ -58,8 +62,29 @@ def frozen(model: Model) -> Model:
     return model.model_copy(update={"gguf": str(file), "context_length": min(model.context_length or most, most)})
 
 
+@dataclass(frozen=True)
+class Served:
+    """The models of a run, each with its endpoint, and those of their servers that may end by themselves."""
+
+    asked: Endpoints
+    may_end: Sequence["LocalModel"]
+
+    async def watch(self) -> None:
+        """Never return.
+
+        Raises:
+            EvoError: a local model ended, and starting it again did not help.
+        """
+        while True:
+            await asyncio.sleep(1.0)
+            for model in self.may_end:
+                if model.failure:
+                    hint = "is there memory for it? a shorter context_length takes less; then evo resume"
+                    raise EvoError(f"{model.model_id} is no longer served: {model.failure}", hint=hint, kind="endpoint")
+
+
 @contextlib.contextmanager
-def served(models: Sequence[Model], population: Path) -> Iterator[Endpoints]:
+def served(models: Sequence[Model], population: Path) -> Iterator[Served]:
     """Every model with its endpoint; those that are ours to serve are served for as long as the block runs.
 
     Args:
@@ -68,31 +93,33 @@ def served(models: Sequence[Model], population: Path) -> Iterator[Endpoints]:
     """
     key.hide_memory()
     with contextlib.ExitStack() as stack:
-        found = []
+        found, may_end = list[tuple[Model, Endpoint]](), []
         for model in models:
             if model.kind == "endpoint":
                 found.append((model, endpoint(model)))
                 continue
             server = stack.enter_context(_server(model, population))
+            if model.gguf is not None:
+                may_end.append(cast("LocalModel", server))
             if model.command:  # its answer comes all at once, and the server is to say that it took too long
                 seconds = model.timeout_seconds + _SPARE_SECONDS
                 model = model.model_copy(update={"first_token_seconds": seconds, "timeout_seconds": seconds})
             found.append((model, Endpoint(server.base_url, server.token)))
-        yield found
+        yield Served(found, may_end)
 
 
-class _Served(Protocol):
+class _Server(Protocol):
     """A server of ours, in a `with` block."""
 
     base_url: str
     token: str
 
-    def __enter__(self) -> "_Served": ...
+    def __enter__(self) -> "_Server": ...
 
     def __exit__(self, *error: Any) -> None: ...
 
 
-def _server(model: Model, population: Path) -> _Served:
+def _server(model: Model, population: Path) -> _Server:
     if model.command:
         from evo.serving.command import CommandServer
 

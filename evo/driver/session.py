@@ -15,7 +15,7 @@ from evo.config import Config, Data
 from evo.driver import endpoints
 from evo.driver import folder as folders
 from evo.driver import forecast as forecasts
-from evo.driver.endpoints import Endpoints
+from evo.driver.endpoints import Served
 from evo.driver.folder import RunFolder
 from evo.driver.loop import Driver, Watcher
 from evo.errors import EvoError
@@ -142,25 +142,25 @@ def carry_on(run: RunFolder, watcher: Watcher, look_at: int | None = None) -> No
         watcher.note(f"{cleared} process(es) that Ray had left of a search that was killed were ended")
     variables = [name for model in run.config.model for name in (model.key_variable, *model.environment)]
     models = run.config.model if look_at is None else ()
-    with endpoints.served(models, run.path.parent) as asked, cluster.ray_started(settings, device, variables) as ray:
-        asyncio.run(_drive(run, watcher, ray, asked, device, level.name, look_at))
+    with endpoints.served(models, run.path.parent) as served, cluster.ray_started(settings, device, variables) as ray:
+        asyncio.run(_drive(run, watcher, ray, served, device, level.name, look_at))
 
 
 async def _drive(
     run: RunFolder,
     watcher: Watcher,
     ray: "Cluster",
-    asked: Endpoints,
+    served: Served,
     device: devices.Device,
     level: str,
     look_at: int | None,
 ) -> None:
-    """The loop, for as long as Ray lives and no signal comes."""
+    """The loop, for as long as Ray and what is served here live and no signal comes."""
     from evo.driver import cluster, workers
 
     slots = cluster.slots(ray.ray, run.config.workers, device)
     trainers = workers.Trainers(ray, run.evaluator, device, run.data_sha256, level, slots, watcher.note)
-    proposer = workers.RemoteProposer(ray, asked)
+    proposer = workers.RemoteProposer(ray, served.asked)
 
     async def search() -> None:
         await asyncio.gather(trainers.start(), proposer.start())
@@ -168,7 +168,7 @@ async def _drive(
         await (driver.run() if look_at is None else driver.finish(look_at))
 
     with _signals_cancel() as stopped:
-        tasks = [asyncio.ensure_future(work) for work in (ray.watch(), search())]
+        tasks = [asyncio.ensure_future(work) for work in (ray.watch(), served.watch(), search())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:

@@ -107,12 +107,18 @@ def test_the_schema_lists_every_column(home):
     assert listed == {(table, column.name) for table, columns in TABLES.items() for column in columns}
 
 
+def test_what_is_no_number_is_null_in_json(home):
+    answer = evo(home, "sql", "SELECT 'nan'::DOUBLE AS a, ['-inf'::DOUBLE, 1.5] AS b", "--json").stdout
+    assert json.loads(answer, parse_constant=pytest.fail) == [{"a": None, "b": [None, 1.5]}]
+
+
 @pytest.mark.parametrize(
     ("args", "code", "kind", "says"),
     [
         (["show", "nothing"], 1, "run", "no run is called 'nothing'"),
         (["show", "night", "99"], 2, "usage", "it has 0 to 8"),
         (["sql", "SELEC 1"], 2, "usage", "SQL:"),
+        (["sql", "SELECT * FROM candidates", "--run", "nihgt"], 1, "run", "no run is called 'nihgt'"),
         (["diff", "night", "1"], 2, "usage", "expected RUN:ID or ID, found 'night'"),
         (["best", "stopped"], 1, "run", "no candidate of run stopped was scored"),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from types import SimpleNamespace
 
 import pytest
 from endpoints import MODEL, Server
@@ -65,12 +66,26 @@ def test_every_model_is_served_and_answers(tmp_path, small_evaluator, monkeypatc
             Model(command=echo, timeout_seconds=20),
             Model(answers_from="night"),
         ]
-        with endpoints.served(models, tmp_path / "population") as asked:
-            assert [model.called for model, _ in asked] == [model.called for model in models]
-            replies = asyncio.run(ask_all(asked))
+        with endpoints.served(models, tmp_path / "population") as served:
+            assert [model.called for model, _ in served.asked] == [model.called for model in models]
+            replies = asyncio.run(ask_all(served.asked))
     assert [bool(reply.text) for reply in replies[:3]] == [True] * 3
     assert replies[2].text.strip() == "ti evorpmi"
     assert "holds no answer to this prompt" in replies[3].reason
+
+
+def test_a_local_model_that_is_gone_for_good_ends_the_search_with_its_last_words():
+    here, gone = (SimpleNamespace(model_id=name, failure="") for name in ("here", "gone"))
+
+    async def watched():
+        watching = asyncio.ensure_future(endpoints.Served([], [here, gone]).watch())
+        await asyncio.sleep(0)
+        assert not watching.done()
+        gone.failure = "it ended with status -9: out of memory"
+        await watching
+
+    with pytest.raises(EvoError, match="gone is no longer served: it ended with status -9: out of memory"):
+        asyncio.run(watched())
 
 
 async def ask_all(asked):
