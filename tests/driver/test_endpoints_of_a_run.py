@@ -93,6 +93,10 @@ async def ask_all(asked):
     return [await Proposer(where, model).ask(messages, 1) for model, where in asked]
 
 
+def dearest(line):
+    return float(line.split("at most about $")[1].split()[0])
+
+
 def test_what_a_run_would_spend_is_told_by_model(tmp_path, small_evaluator):
     run = make_run(tmp_path / "population", small_evaluator)
     models = (Model(name="dear", price_in=1.0, price_out=10.0), Model(name="unknown", weight=3.0), Model())
@@ -101,7 +105,9 @@ def test_what_a_run_would_spend_is_told_by_model(tmp_path, small_evaluator):
     first, *lines, last = forecast.lines(config_, run.evaluator, seeds)
     assert first.startswith("8 candidates and the baseline")
     assert [line.split(":")[0] for line in lines] == ["dear", "unknown", "catalogue"]
-    assert "at most $" in lines[0]
+    assert "at most about $" in lines[0]
+    mended = forecast.lines(config_.model_copy(update={"repairs": 2}), run.evaluator, seeds)
+    assert dearest(mended[1]) > 3 * dearest(lines[0]), "each turn that is mended asks all that was said before again"
     assert "prices are not known" in lines[1]
     assert "free" in lines[2]
     assert last == "budget: usd 2"
