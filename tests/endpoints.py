@@ -848,6 +848,14 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
         self.connection.close()  # before the server says goodbye in its own way, which is no reset
 
+    def parse_request(self):
+        """A request that slips in on a connection about to be reset, while the server is away, has no answer."""
+        read = super().parse_request()
+        if self.endpoint._held is not None:
+            self.close_connection = True
+            return False
+        return read
+
     def do_GET(self):
         with self.endpoint._lock:
             self.endpoint._looked.append(self.path)
