@@ -85,6 +85,8 @@ def parse(response: str, base: Mapping[str, str], finish_reason: str | None = "s
         return Answer(Status.NO_CODE, f"nothing but reasoning; {expected}")
     told = edits.read(text, list(base))
     blocks, prose = read_blocks(told.rest)
+    if _ends_in_a_spare_fence(blocks, base):
+        blocks = blocks[:-1]
     if finish_reason == "length" or told.is_cut or any(not block.closed for block in blocks):
         holds = prose or told.edits or told.is_cut or any(block.body.strip() for block in blocks)
         end = text.rstrip()[-_STOPPED_CHARACTERS:] if holds else ""
@@ -100,6 +102,13 @@ def parse(response: str, base: Mapping[str, str], finish_reason: str | None = "s
         return Answer(Status.NO_CODE, f"{why}; {expected}", prose=prose)
     files = {name: text if _is_unchanged(found.get(name, "")) else found[name] for name, text in base.items()}
     return Answer(Status.OK, files=files, prose=prose)
+
+
+def _ends_in_a_spare_fence(blocks: Sequence[Block], base: Mapping[str, str]) -> bool:
+    """Whether every file stands in a block that is closed, and after them one is opened for nothing, or comments alone."""
+    if not blocks or blocks[-1].closed or not _is_unchanged(blocks[-1].body):
+        return False
+    return _files_of([block for block in blocks if block.closed], base)[0].keys() == base.keys()
 
 
 def _edited(told: Sequence[edits.Edit], blocks: Sequence[Block], prose: str, base: Mapping[str, str]) -> Answer:

@@ -481,6 +481,15 @@ def test_an_empty_answer_at_the_limit_says_so():
     assert "output limit" in parse("", BASE, "length").reason
 
 
+@pytest.mark.parametrize("end", ["```", "```python\n", "```python\n# Empty Python block for model.py\n"])
+def test_a_fence_opened_for_nothing_after_all_files_cuts_nothing(end):
+    train, model = (f"```python\n# {name}\n{NEW}```\n\n" for name in BASE)
+    assert parse(train + model + end, BASE).files == dict.fromkeys(BASE, NEW)
+    assert parse(train + model + end, BASE, "length").status == Status.TRUNCATED
+    assert parse(train + end, BASE).status == Status.TRUNCATED, "a file may have been meant to come"
+    assert parse(f"{train}{model}{end}\nx = 2", BASE).status == Status.TRUNCATED
+
+
 def test_a_cut_answer_tells_where_it_stopped():
     response = "Words.\n\n```python\nmodel.py\nx = 1\nclass GPT(nn.Mod"
     for reason in ("length", "stop"):
