@@ -10,8 +10,8 @@ from evo.proposer.mending import Failure
 from evo.proposer.prompt import Form
 from evo.status import Status
 
-UNCHANGED = "(the files as they were given, unchanged)"
-"""Stands in a conversation for an answer that was a copy."""
+COPIED = "You answered this before, with the files as they were given: nothing in them was changed."
+"""Said, below what was asked, of an answer that was a copy, which itself is not sent back."""
 
 
 @dataclass
@@ -48,13 +48,15 @@ class Talk:
         return heard
 
     def reply(self, call: Mapping[str, Any], failure: Failure) -> None:
-        """Say what was wrong with an answer. A copy of the files that were given is not sent back: a small model that reads its
-        copy copies again, and it has to be paid for.
+        """Say what was wrong with an answer.
+
+        A copy of the files that were given is not sent back, nor is anything in its place: a small model that reads what it
+        said says it again.
         """
-        said = call["response"] or ""
+        said, about = call["response"] or "", mending.message(failure, self.form)
         self.keep(said, failure.status)
         copied = failure.status == Status.DUPLICATE and self._files and code_hash(self._files) == code_hash(self.base)
-        self._turns.append((UNCHANGED if copied else said, mending.message(failure, self.form)))
+        self._turns.append(("", f"{COPIED} {about}") if copied else (said, about))
         self.messages = mending.conversation(self._first, self._turns)
 
     def keep(self, said: str, status: Status) -> None:

@@ -13,7 +13,7 @@ from evo.finals import MENDED
 from evo.lineage import query, runs
 from evo.lineage.store import Lineage
 from evo.proposer import writing
-from evo.proposer.talk import UNCHANGED, files_of
+from evo.proposer.talk import COPIED, files_of
 from evo.trainer.job import SHORT_RUN
 
 
@@ -396,13 +396,16 @@ def test_a_copy_of_the_files_given_is_not_sent_back_and_what_comes_then_is_mende
     class Copies(Spoils):
         async def ask(self, model, messages, seed, max_tokens=None):
             reply = await super().ask(model, messages, seed, max_tokens)
-            turns = sum(message["role"] == "user" for message in messages)
-            return reply | {"text": {1: given, 2: broken}[turns]} if turns < 3 else reply
+            if len(messages) > 1:
+                return reply
+            return reply | {"text": broken if COPIED in messages[0]["content"] else given}
 
     proposer = Copies(PROSE, until=0)
     drive(run, proposer)
-    told = next(messages for messages in proposer.messages if len(messages) == 5)
-    assert [message["content"] for message in told if message["role"] == "assistant"] == [UNCHANGED, broken]
+    told = next(messages for messages in proposer.messages if len(messages) == 3)
+    assert [message["role"] for message in told] == ["user", "assistant", "user"]
+    assert f"\n\n{COPIED} Your code is the same as" in told[0]["content"]
+    assert told[1]["content"] == broken
     seeds_of_it = [row for row in rows_of(run)[1:] if row["base"] == 0]
     assert {(row["first_status"], row["attempts"]) for row in seeds_of_it} == {("duplicate", 3)}
     assert "ok" in {row["status"] for row in seeds_of_it}
@@ -415,7 +418,7 @@ def test_a_twin_stands_where_what_comes_then_is_worse(population, small_evaluato
     class Worsens(Spoils):
         async def ask(self, model, messages, seed, max_tokens=None):
             reply = await super().ask(model, messages, seed, max_tokens)
-            return reply | {"text": given if len(messages) == 1 else "I cannot."}
+            return reply | {"text": "I cannot." if COPIED in messages[0]["content"] else given}
 
     drive(run, Worsens(PROSE, until=0))
     rows = rows_of(run)[1:]
