@@ -1,7 +1,8 @@
 """A real search with a local model, killed once and resumed: what its answers came to, and how fast it gave them.
 
-`python -m benchmarks.local_model FILE.gguf [NAME]`: in the folder `NAME` of the current one (default: the model's name), which it
-makes; where that holds a finished run already, only reads it. The run is killed with SIGKILL when half of its candidates are in.
+`python -m benchmarks.local_model FILE.gguf [NAME [GENERATIONS POPULATION]]`: in the folder `NAME` of the current one (default:
+the model's name), which it makes; where that holds a finished run already, only reads it. The run is killed with SIGKILL when half
+of its candidates are in.
 """
 
 import os
@@ -15,7 +16,6 @@ from typing import Any
 from benchmarks.machine import save
 from evo.lineage import query
 
-GENERATIONS, POPULATION = 4, 5
 SETTINGS = {"EVO_MODEL__MAX_TOKENS": "3072", "EVO_FINAL__VERDICT_SEEDS": "3"}
 RUN = "local"
 
@@ -50,12 +50,12 @@ FROM candidates WHERE status = 'ok' AND id > 0 ORDER BY val_loss LIMIT 1
 VERDICT = "SELECT id, verdict, seeds, round(difference, 4) AS difference, low, high, p_permutation FROM verdicts"
 
 
-def main(gguf: str, named: str | None = None) -> None:
+def main(gguf: str, named: str | None = None, generations: str = "4", population: str = "5") -> None:
     folder = Path(named or Path(gguf).stem).absolute()
     figures: dict[str, Any] = {"model": Path(gguf).name, "settings": SETTINGS}
     if not (folder / "population" / RUN).exists():
         folder.mkdir(parents=True)
-        figures |= _search(Path(gguf).absolute(), folder)
+        figures |= _search(Path(gguf).absolute(), folder, int(generations), int(population))
     for name, text in (
         ("without mending", SHARES.format(status="first_status")),
         ("with mending", SHARES.format(status="status")),
@@ -69,13 +69,13 @@ def main(gguf: str, named: str | None = None) -> None:
     save(f"local_model_{folder.name}", figures)
 
 
-def _search(gguf: Path, folder: Path) -> dict[str, Any]:
+def _search(gguf: Path, folder: Path, generations: int, population: int) -> dict[str, Any]:
     """Run it, killed with half of its candidates in; then resume it, unattended."""
     began = time.perf_counter()
-    size = ["--generations", str(GENERATIONS), "--population", str(POPULATION), "--slots", "1"]
+    size = ["--generations", str(generations), "--population", str(population), "--slots", "1"]
     command = [sys.executable, "-m", "evo", "run", "--name", RUN, "--gguf", str(gguf), *size]
     environment = os.environ | SETTINGS
-    half = (5 + GENERATIONS * POPULATION) // 2
+    half = (5 + generations * population) // 2
     running = subprocess.Popen(command, cwd=folder, env=environment)
     while running.poll() is None and len(_rows(folder, "SELECT id FROM candidates")) < half:
         time.sleep(5)
