@@ -1,8 +1,8 @@
 """A real search with a local model, killed once and resumed: what its answers came to, and how fast it gave them.
 
 `python -m benchmarks.local_model FILE.gguf [NAME [GENERATIONS POPULATION]]`: in the folder `NAME` of the current one (default:
-the model's name), which it makes; where that holds a finished run already, only reads it. The run is killed with SIGKILL when half
-of its candidates are in.
+the model's name), which it makes; where that holds a finished run already, only reads it. The run is killed with SIGKILL when
+half of its candidates are in.
 """
 
 import os
