@@ -44,17 +44,18 @@ def lines(config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed]) -
 
 def _line(config: Config, model: Model, count: int, asked: int, answered: int, most: int) -> str:
     """One model's part. A conversation that is mended holds the answers before, so each of its turns asks more."""
-    usual = price(model, asked, answered)
-    turns = [price(model, most + turn * model.max_tokens, model.max_tokens) for turn in range(1 + config.repairs)]
-    requests = count * len(turns)
+    turns = 1 + config.repairs
+    read = turns * most + sum(range(turns)) * model.max_tokens
+    usual, worst = price(model, asked, answered), price(model, read, turns * model.max_tokens)
+    requests = count * turns
     writes = count if config.variation.write_breakthrough or config.variation.sharpen_topic else 0
     gene = price(model, most, min(model.max_tokens, MOST_TOKENS)) or 0.0
-    if usual is None:
+    if usual is None or worst is None:
         cost = "prices are not known (price_in, price_out)"
     elif model.is_free:
         cost = "free"
     else:
-        most_usd = count * sum(turn or 0.0 for turn in turns) + writes * gene
+        most_usd = count * worst + writes * gene
         cost = (
             f"about ${count * usual:.2f}; at most about ${most_usd:.2f} if all {requests + writes} answers, mended ones too, "
             "came to the limit"
