@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from benchmarks.machine import save
-from evo import draws
+from evo import rng
 from evo.lineage import query, runs
 from evo.verify import statistics
 
@@ -303,7 +303,7 @@ def table(found: Sequence[Recorded], rungs: dict[str, list[int]], count: int) ->
     """One row a rung and rule: every run by itself, all of them pooled, and random orders of each."""
     recorded = [np.arange(len(run.numbers))[None, :] for run in found]
     controls = [
-        np.array([[draws.generator(SEED, int(n), "early stopping control").random() < CONTROL for n in run.numbers]])
+        np.array([[rng.generator(SEED, int(n), "early stopping control").random() < CONTROL for n in run.numbers]])
         for run in found
     ]
     shuffled = [orders_of(run, count) for run in found]

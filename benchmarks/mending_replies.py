@@ -16,8 +16,8 @@ from benchmarks.machine import save
 from evo import evaluator as evaluators
 from evo import workspace
 from evo.evaluator import Evaluator, code_hash
-from evo.proposer.mending import Failure
-from evo.proposer.talk import Talk
+from evo.proposer.conversation import Talk
+from evo.proposer.repair import Failure
 from evo.serving.local import LocalModel
 from evo.status import Status
 from evo.trainer import device, isolation

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from benchmarks.machine import RESULTS, describe, save
-from evo import draws, evaluator, workspace
+from evo import evaluator, rng, workspace
 from evo.trainer import device
 from evo.trainer.trainer import Job, Trainer
 from evo.verify import statistics
@@ -39,7 +39,7 @@ SEED = 1
 WORKERS = 2
 ENOUGH = 40
 """Seeds that a noise floor is stated for; fewer are reported with a warning."""
-SOURCES = ("inside/*.py", "trainer/feed.py", "verify/scorer.py", "corpus.py")
+SOURCES = ("sandboxed/*.py", "trainer/batch_feed.py", "verify/scorer.py", "corpus.py")
 """In `evo/`: what makes a loss, beside the evaluator's own files and text."""
 
 CANDIDATES, FINALISTS, FRESH, VERDICT = 160, 4, 5, 8
@@ -59,7 +59,7 @@ def _trainer() -> tuple[evaluator.Evaluator, Trainer]:
 def train(replicate: int) -> Row:
     """Train the baseline on one replicate's seeds, in this process's own trainer."""
     found, trainer = _trainer()
-    seed, data_seed = draws.replicate_seeds(SEED, replicate)
+    seed, data_seed = rng.replicate_seeds(SEED, replicate)
     judged = trainer.judge(Job(files=found.baseline, seed=seed, data_seed=data_seed))
     return {
         "replicate": replicate,

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from deap import base, tools
 
-from evo.draws import contained
 from evo.persona import Persona
+from evo.rng import contained
 
 
 class Fitness(base.Fitness):  # type: ignore[misc]

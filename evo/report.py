@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evo import finals, persona
+from evo import finalists, persona
 from evo.config import Config, Final
 from evo.selection import BASELINE, Row
 from evo.status import Status
@@ -50,8 +50,8 @@ def standing(rows: Sequence[Row], trainings: Sequence[Row], config: Config) -> S
     by_id = {row["id"]: row for row in rows}
     statuses = Counter(str(row["status"]) for row in rows)
     failures = {name: n for name, n in statuses.most_common() if name not in _NO_FAILURE}
-    leader = finals.leader(rows, trainings, config)
-    fresh = finals.fresh_losses(trainings, leader["id"], config.final) if leader is not None else []
+    leader = finalists.leader(rows, trainings, config)
+    fresh = finalists.fresh_losses(trainings, leader["id"], config.final) if leader is not None else []
     losses = [loss for loss in fresh if loss is not None]
     return Standing(by_id.get(BASELINE), leader, losses, len(rows), failures, statuses[Status.STOPPED_EARLY])
 

@@ -9,10 +9,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evo import draws, persona
+from evo import persona
 from evo.config import Config
 from evo.genetics import Individual
 from evo.persona import Persona
+from evo.rng import generator
 from evo.selection import BASELINE, Row, Selector, fitness, is_scored
 from evo.status import Status
 from evo.variation import Record, Variator
@@ -119,7 +120,7 @@ class Search:
             return Plan(number, generation, None)
         if number <= len(self._seeds):
             return Plan(number, generation, self._seeds[number - 1])
-        rng = draws.generator(self._config.seed, number, "plan")
+        rng = generator(self._config.seed, number, "plan")
         odds = self._config.variation
         survivors = self.selector.survivors(self._parents(number), self._config.population, rng)
         if not survivors or rng.random() < odds.immigrate:
@@ -164,7 +165,7 @@ class Search:
         the horizon that reached it, and how many they are. None where it is never stopped: a seed, the control, too few.
         """
         early = self._config.early
-        chance = draws.generator(self._config.seed, number, "control").random()
+        chance = generator(self._config.seed, number, "control").random()
         if not early.stop or number <= len(self._seeds) or chance < early.control:
             return None
         rows = self.known(number)
@@ -193,7 +194,7 @@ class Search:
         return self._rows[number]
 
     def _immigrant(self, number: int, generation: int) -> Plan:
-        chosen = draws.generator(self._config.seed, number, "immigrant").choice(self._seeds)
+        chosen = generator(self._config.seed, number, "immigrant").choice(self._seeds)
         return Plan(number, generation, chosen, operators=({"operator": "immigrate", "from": chosen.name},))
 
     def _beats_baseline(self, individual: Individual) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evo import draws
+from evo import rng
 from evo.evaluator import Evaluator
 from evo.status import Status
 from evo.trainer.job import Job, Judgement
@@ -102,7 +102,7 @@ def conformance(evaluator: Evaluator, trainer: "Trainer", first: Judgement, seed
     if first.status != Status.OK:
         return
     yield _learns(evaluator, first)
-    job = Job(dict(evaluator.baseline), *draws.replicate_seeds(seed, 0))
+    job = Job(dict(evaluator.baseline), *rng.replicate_seeds(seed, 0))
     yield _is_the_same_twice(first, trainer.judge(job))
     yield _is_not_told(first, trainer.judge(Job(_with(evaluator, 0, _BOASTING), job.seed, job.data_seed)))
     for cheat in CHEATS:

@@ -175,7 +175,7 @@ def _is_judging(process):
 def main():
     import standins
 
-    from evo.driver import folder as folders
+    from evo.driver import run_folder as folders
     from evo.driver import session, workers
     from evo.lineage import lock
 

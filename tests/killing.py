@@ -155,7 +155,7 @@ def kill_and_resume(run, marker, whole, moment, nth):
     """Kill a run of stand-ins at a moment, resume it, and compare it with `whole`, its `Whole` that was not killed."""
     import standins
 
-    from evo import draws
+    from evo import rng
     from evo.lineage import schema
     from evo.lineage.store import Lineage
 
@@ -166,7 +166,7 @@ def kill_and_resume(run, marker, whole, moment, nth):
     before = {table: lineage.read(table) for table in schema.TABLES}
     proposer, trainers, _ = standins.drive(run)
     after = {table: lineage.read(table) for table in schema.TABLES}
-    answered = {draws.derived(run.config.seed, row["id"], "answer") % 2**31 for row in before["calls"]}
+    answered = {rng.derived(run.config.seed, row["id"], "answer") % 2**31 for row in before["calls"]}
     to_train = len(after["trainings"]) - len(before["trainings"])
     assert standins.without_clocks(lineage) == whole.lineage
     assert len(before["calls"]) + len(proposer.asked) == whole.asked
@@ -202,7 +202,7 @@ def main():
     folder, marker, moment, nth, how = sys.argv[1:]
     import standins
 
-    from evo.driver import folder as folders
+    from evo.driver import run_folder as folders
 
     fault = Fault(Path(marker), moment, int(nth))
     plant(fault)
@@ -212,13 +212,13 @@ def main():
         standins.drive(folders.open_run(Path(folder)))
         print(*sorted({"torch", "ray"} & set(sys.modules)))
     elif how == "ray":
-        from evo.cli import searching
+        from evo.cli import run
         from evo.driver import workers
 
         plant_around(workers.RemoteProposer, "ask", "ask", fault)
         plant_around(workers.Trainers, "judge", "judge", fault)
         os.chdir(Path(folder).parent.parent)
-        searching.resume(Path(folder).name)
+        run.resume(Path(folder).name)
     else:
         standins.make_run(Path(folder).parent, Path(how), name=Path(folder).name)
 

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from evo import catalogue, config, evaluator, persona
-from evo.driver import folder as folders
+from evo.driver import run_folder as folders
 from evo.driver.loop import Driver
 from evo.evaluator import code_hash
 from evo.lineage import recovery

@@ -62,10 +62,10 @@ def imports(module):
         ("evo/search.py", {"evo.driver", "evo.lineage", "evo.trainer", "evo.proposer", "evo.cli", "evo.catalogue"}),
         ("evo/variation.py", {"evo.search", "evo.driver", "evo.lineage", "evo.trainer"}),
         ("evo/selection.py", {"evo.search", "evo.driver", "evo.lineage", "evo.trainer"}),
-        ("evo/finals.py", {"evo.search", "evo.driver", "evo.lineage", "evo.trainer", "evo.verify", "evo.cli"}),
+        ("evo/finalists.py", {"evo.search", "evo.driver", "evo.lineage", "evo.trainer", "evo.verify", "evo.cli"}),
         ("evo/report.py", {"evo.search", "evo.driver", "evo.lineage", "evo.trainer", "evo.cli"}),
-        ("evo/verify/statistics.py", {"evo.driver", "evo.lineage", "evo.finals", "evo.config", "scipy", "numpy"}),
-        ("evo/driver/ending.py", {"evo.cli", "evo.trainer", "ray"}),
+        ("evo/verify/statistics.py", {"evo.driver", "evo.lineage", "evo.finalists", "evo.config", "scipy", "numpy"}),
+        ("evo/driver/verdict.py", {"evo.cli", "evo.trainer", "ray"}),
         ("evo/lineage/store.py", {"evo.search", "evo.driver", "evo.trainer", "evo.proposer"}),
         ("evo/trainer/trainer.py", {"evo.search", "evo.driver", "evo.lineage", "evo.proposer"}),
         ("evo/proposer/client.py", {"evo.search", "evo.driver", "evo.lineage", "evo.trainer"}),
@@ -77,7 +77,7 @@ def test_dependencies_point_one_way(module, never):
     assert not {name for name in found for wrong in never if name == wrong or name.startswith(wrong + ".")}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "evo" / "inside").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "evo" / "sandboxed").glob("*.py")), ids=lambda p: p.name)
 def test_what_runs_in_a_sandbox_imports_nothing_of_evo(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "") or ""]
@@ -87,7 +87,7 @@ def test_what_runs_in_a_sandbox_imports_nothing_of_evo(path):
 
 def test_importing_persona_search_and_lineage_loads_neither_torch_nor_ray_nor_scipy():
     code = (
-        "import sys, evo.persona, evo.search, evo.finals, evo.lineage.store, evo.lineage.query, evo.report\n"
+        "import sys, evo.persona, evo.search, evo.finalists, evo.lineage.store, evo.lineage.query, evo.report\n"
         "print([m for m in ('torch', 'ray', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

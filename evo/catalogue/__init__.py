@@ -5,7 +5,7 @@ answers in the form that the prompt asks for. Equal questions get equal answers.
 OpenAI-compatible endpoint, so that it goes through the same client, parser and checks as any other proposer.
 """
 
-from evo.catalogue.answering import answer
+from evo.catalogue.answers import answer
 from evo.catalogue.edits import EDITS
 from evo.catalogue.server import CatalogueServer
 

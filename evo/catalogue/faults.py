@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from evo.catalogue.answering import Reply, render
+from evo.catalogue.answers import Reply, render
 from evo.catalogue.edits import TRAIN
 from evo.errors import EvoError
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 from evo.catalogue import faults
-from evo.catalogue.answering import compose
+from evo.catalogue.answers import compose
 from evo.catalogue.edits import VERSION
 from evo.serving.http import ChatServer
 from evo.serving.wire import Answer, Question, Refusal, Reset, Usage, count

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import evo
-from evo.cli import doctoring, judging, looking, prompting, reading, searching, seeding, serving
+from evo.cli import check, doctor, personas, prompt, queries, reproduce, run, serve
 
 app = typer.Typer(
     help="Evolve personas, and the small-GPT training code that a model writes when each of them is asked.\n\n"
@@ -37,19 +37,19 @@ def program(
         os.environ["EVO_DEBUG"] = "1"
 
 
-app.command("init")(seeding.init)
-app.command("run")(searching.run)
-app.command("resume")(searching.resume)
-app.command("runs")(reading.runs)
-app.command("show")(reading.show)
-app.command("best")(reading.best)
-app.command("diff")(reading.diff)
-app.command("sql")(reading.sql)
-app.command("prompt")(prompting.prompt)
-app.add_typer(seeding.seeds_app, name="seeds")
-app.command("check")(judging.check)
-app.command("evaluate")(judging.evaluate)
-app.command("reproduce")(looking.reproduce)
-app.add_typer(serving.catalogue_app, name="catalogue")
-app.command("serve")(serving.serve_model)
-app.command("doctor")(doctoring.doctor)
+app.command("init")(personas.init)
+app.command("run")(run.run)
+app.command("resume")(run.resume)
+app.command("runs")(queries.runs)
+app.command("show")(queries.show)
+app.command("best")(queries.best)
+app.command("diff")(queries.diff)
+app.command("sql")(queries.sql)
+app.command("prompt")(prompt.prompt)
+app.add_typer(personas.seeds_app, name="seeds")
+app.command("check")(check.check)
+app.command("evaluate")(check.evaluate)
+app.command("reproduce")(reproduce.reproduce)
+app.add_typer(serve.catalogue_app, name="catalogue")
+app.command("serve")(serve.serve_model)
+app.command("doctor")(doctor.doctor)

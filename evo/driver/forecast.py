@@ -7,7 +7,7 @@ from evo.config import Config, Model
 from evo.evaluator import Evaluator
 from evo.proposer import prompt
 from evo.proposer.client import price
-from evo.proposer.writing import MOST_TOKENS
+from evo.proposer.gene_writing import MOST_TOKENS
 
 _EDITS_SHARE = 0.1
 """Of whole files, that edits to them usually are."""

@@ -12,24 +12,24 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from evo import choice, persona
+from evo import model_selection, persona
 from evo.config import Model
-from evo.driver import telling
-from evo.driver.asking import Asker, Asking
+from evo.driver import prompt_history
 from evo.driver.budget import Budget, BudgetSpent
-from evo.driver.ending import Ending
-from evo.driver.folder import RunFolder
-from evo.driver.proposing import Proposing, spent_on
-from evo.driver.telling import files_of
+from evo.driver.conversation import Proposing, spent_on
+from evo.driver.dispatch import Asker, Asking
+from evo.driver.prompt_history import files_of
+from evo.driver.run_folder import RunFolder
 from evo.driver.training import Trainings, ranking_seconds
+from evo.driver.verdict import Ending
 from evo.driver.workers import Pool
 from evo.errors import EvoError
 from evo.evaluator import code_hash, files_hash
-from evo.finals import SECOND_CLOCK, VERDICT
+from evo.finalists import SECOND_CLOCK, VERDICT
 from evo.lineage.runs import lost
 from evo.lineage.store import Lineage, Row, now
 from evo.proposer import prompt
-from evo.proposer.mending import Failure
+from evo.proposer.repair import Failure
 from evo.search import Plan, Search
 from evo.selection import BASELINE
 from evo.status import Status
@@ -224,7 +224,7 @@ class Driver:
         if place is None:
             return plan, []
         assert plan.persona is not None
-        worked = telling.worked(self.search.known(plan.id))
+        worked = prompt_history.worked(self.search.known(plan.id))
         who, record, calls = await self._proposing.write(plan.id, model, plan.persona, plan.operators[place], worked)
         operators = (*plan.operators[:place], record, *plan.operators[place + 1 :])
         return replace(plan, persona=who, operators=operators), calls
@@ -270,19 +270,19 @@ class Driver:
         return number != BASELINE and leads and self._trainings.clocks_disagree(training, most)
 
     def _model(self, number: int) -> Model:
-        return choice.choose(self._config, number, self.search.known(number))
+        return model_selection.choose(self._config, number, self.search.known(number))
 
     def _messages(self, plan: Plan, model: Model) -> list[dict[str, str]]:
         assert plan.persona is not None
         told = self._config.prompt
-        lessons = telling.lessons_of(self.search.row, plan.base, told.lessons) if told.lessons else ()
+        lessons = prompt_history.lessons_of(self.search.row, plan.base, told.lessons) if told.lessons else ()
         second = None
         if told.second_parent:
-            second = telling.second_parent(self.search.row, plan.parents, plan.base)
+            second = prompt_history.second_parent(self.search.row, plan.parents, plan.base)
         parts = prompt.parts(
             plan.persona,
             self._base_files(plan),
-            telling.outcome_of(self.search.row, plan.base, holds_clock=self._clock),
+            prompt_history.outcome_of(self.search.row, plan.base, holds_clock=self._clock),
             form=self._config.answer,
             second=second,
             lessons=lessons,

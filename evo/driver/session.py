@@ -13,11 +13,11 @@ from evo import corpus, persona, workspace
 from evo import evaluator as evaluators
 from evo.config import Config, Data
 from evo.driver import endpoints
-from evo.driver import folder as folders
 from evo.driver import forecast as forecasts
+from evo.driver import run_folder as folders
 from evo.driver.endpoints import Served
-from evo.driver.folder import RunFolder
 from evo.driver.loop import Driver, Watcher
+from evo.driver.run_folder import RunFolder
 from evo.errors import EvoError
 from evo.trainer import device as devices
 from evo.trainer import isolation

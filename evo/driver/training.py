@@ -4,11 +4,11 @@ import datetime
 import statistics
 from collections.abc import Callable
 
-from evo import finals
-from evo.driver.folder import RunFolder
+from evo import finalists
+from evo.driver.run_folder import RunFolder
 from evo.driver.workers import Pool
 from evo.lineage.store import Lineage, Row
-from evo.proposer.mending import MENDABLE
+from evo.proposer.repair import MENDABLE
 from evo.selection import BASELINE, RECENT, cost
 from evo.status import Status
 from evo.trainer.job import SHORT_RUN, Job, Rung
@@ -72,17 +72,17 @@ class Trainings:
             rung: where it is stopped if it loses.
             test: whether it is scored on `test` too.
             attempt: of an answer that may go back to its model. Where its first iterations fail, the row's replicate is
-                `finals.MENDED` more than that.
+                `finalists.MENDED` more than that.
         """
         went_back = attempt is not None and self._lineage.has("calls", number, attempt + 1)
-        for known in ([] if attempt is None else [finals.MENDED + attempt]) + ([] if went_back else [replicate]):
+        for known in ([] if attempt is None else [finalists.MENDED + attempt]) + ([] if went_back else [replicate]):
             if recorded := self._lineage.read_record("trainings", number, known):
                 return recorded[0]
-        seeds = finals.seeds_of(self._folder.config.seed, replicate)
+        seeds = finalists.seeds_of(self._folder.config.seed, replicate)
         limit = None if number == BASELINE else self._cpu_limit()
         judged = await self._trainers.judge(Job(files, *seeds, cpu_seconds=limit, rung=rung, test=test))
         if attempt is not None and judged.get("stage") == SHORT_RUN and judged["status"] in MENDABLE:
-            replicate = finals.MENDED + attempt
+            replicate = finalists.MENDED + attempt
         row: Row = {"run": self._lineage.run, "id": number, "replicate": replicate, "seed": seeds[0]}
         row |= {column: judged.get(column) for column in _TAKEN}
         row["status"] = str(row["status"])

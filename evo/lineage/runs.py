@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evo.errors import EvoError
-from evo.finals import MENDED, SECOND_CLOCK
+from evo.finalists import MENDED, SECOND_CLOCK
 from evo.lineage import lock
 from evo.lineage.schema import GENE
 

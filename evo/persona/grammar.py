@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from evo.persona import wording
+from evo.persona import markup
 from evo.persona.model import Item, Kind, Persona, PersonaError, Section
-from evo.persona.prose import name_of, split_stance
+from evo.persona.sentences import name_of, split_stance
 
 _HEADINGS: Mapping[Kind, re.Pattern[str]] = {
     "breakthroughs": re.compile(r"\bbreakthrough", re.IGNORECASE),
@@ -51,15 +51,15 @@ class _Line:
 
     @property
     def blank(self) -> bool:
-        return not self.fenced and not self.raw.strip(wording.WHITESPACE)
+        return not self.fenced and not self.raw.strip(markup.WHITESPACE)
 
     @property
     def heading(self) -> str | None:
-        return None if self.fenced else wording.heading(self.raw)
+        return None if self.fenced else markup.heading(self.raw)
 
     @property
     def style(self) -> str:
-        return "" if self.fenced else wording.style(self.raw)
+        return "" if self.fenced else markup.style(self.raw)
 
     @property
     def shown(self) -> str:
@@ -94,8 +94,8 @@ def render(persona: Persona) -> str:
 
 
 def _written(section: Section) -> str:
-    words = wording.FIELD_EMPHASIS if section.kind == "fields" else wording.ITEM_EMPHASIS
-    items = (item.marker + wording.dress(item.body, item.emphasis, words) + item.gap for item in section.items)
+    words = markup.FIELD_EMPHASIS if section.kind == "fields" else markup.ITEM_EMPHASIS
+    items = (item.marker + markup.dress(item.body, item.emphasis, words) + item.gap for item in section.items)
     return section.heading + section.lead + "".join(items) + section.tail
 
 
@@ -123,11 +123,11 @@ def _lines(text: str) -> Iterator[_Line]:
     for number, raw in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
         if fence:
             yield _Line(number, raw, True)
-            mark = raw.strip(wording.WHITESPACE)
+            mark = raw.strip(markup.WHITESPACE)
             if len(mark) >= len(fence) and set(mark) == {fence[0]}:
                 fence = ""
         else:
-            fence = wording.opened_fence(raw)
+            fence = markup.opened_fence(raw)
             yield _Line(number, raw, bool(fence))
 
 
@@ -148,7 +148,7 @@ def _opening(lines: list[_Line]) -> tuple[str, str, str, str]:
     while start > 0 and not lines[start - 1].blank:
         start -= 1
     paragraph, rest = _joined(lines[start:end]), _joined(lines[end:])
-    words = paragraph.rstrip(wording.WHITESPACE)
+    words = paragraph.rstrip(markup.WHITESPACE)
     gap = paragraph[len(words) :] + rest
     if start == 0:
         return words, "", "", gap
@@ -199,7 +199,7 @@ def _by_form(block: list[_Line]) -> Section | None:
     except _Misfit:
         return None
     alone = not section.lead.strip() and not section.tail and len(section.items) >= section.least
-    return section if alone and all(wording.is_short_field(item.text) for item in section.items) else None
+    return section if alone and all(markup.is_short_field(item.text) for item in section.items) else None
 
 
 def _read_list(kind: Kind, block: list[_Line]) -> Section:
@@ -248,13 +248,13 @@ def _item_lines(lines: list[_Line], first: int) -> tuple[list[int], int]:
 
 def _item(lines: list[_Line]) -> Item:
     chunk = _joined(lines)
-    marker = wording.MARKER.match(lines[0].raw)
+    marker = markup.MARKER.match(lines[0].raw)
     assert marker is not None
-    written = chunk[marker.end() :].rstrip(wording.WHITESPACE)
-    if not written.split("\n", 1)[0].strip(wording.WHITESPACE):
+    written = chunk[marker.end() :].rstrip(markup.WHITESPACE)
+    if not written.split("\n", 1)[0].strip(markup.WHITESPACE):
         raise _Misfit(lines[0].number, f"an empty item, {lines[0].shown}", "a title or a text behind the marker")
-    body, emphasis = wording.undress(written, wording.ITEM_EMPHASIS)
-    title, joint, text = wording.split(body)
+    body, emphasis = markup.undress(written, markup.ITEM_EMPHASIS)
+    title, joint, text = markup.split(body)
     return Item(title, text, emphasis, marker[0], joint, chunk[marker.end() + len(written) :])
 
 
@@ -271,22 +271,22 @@ def _read_fields(block: list[_Line]) -> Section:
     if start == end:
         raise _Misfit(block[0].number, f"no list under {block[0].shown}", "names set apart by commas")
     indented = _joined(lines[start:end])
-    chunk = indented.lstrip(wording.WHITESPACE)
+    chunk = indented.lstrip(markup.WHITESPACE)
     lead = _joined(lines[:start]) + indented[: len(indented) - len(chunk)]
-    written = chunk.rstrip(wording.WHITESPACE).removesuffix(".")
+    written = chunk.rstrip(markup.WHITESPACE).removesuffix(".")
     while end < len(lines) and lines[end].blank:
         chunk += lines[end].raw
         end += 1
-    names = wording.cut_fields(written)
+    names = markup.cut_fields(written)
     if names is None:
         raise _Misfit(lines[start].number, lines[start].shown, "brackets that pair within each name")
     items = []
     for name, separator in [*names[:-1], (names[-1][0], chunk[len(written) :])]:
-        text, emphasis = wording.undress(name, wording.FIELD_EMPHASIS)
-        if not wording.is_field(text):
+        text, emphasis = markup.undress(name, markup.FIELD_EMPHASIS)
+        if not markup.is_field(text):
             at = lines[start].number + written[: written.find(name)].count("\n")
             raise _Misfit(
-                at, repr(name[:60]), f"a field's name of at most {wording.LONGEST_FIELD} characters, no sentence"
+                at, repr(name[:60]), f"a field's name of at most {markup.LONGEST_FIELD} characters, no sentence"
             )
         items.append(Item("", text, emphasis, "", "", separator))
     return Section("fields", block[0].raw, lead, tuple(items), _joined(lines[end:]))
@@ -296,6 +296,6 @@ def _list_start(lines: list[_Line]) -> int:
     """Where a section's comma list begins: behind blank lines, and behind a lead if one ends its line with a colon."""
     first = next((at for at, line in enumerate(lines) if not line.blank), len(lines))
     end = next((at for at, line in enumerate(lines[first:], first) if line.blank or line.fenced), len(lines))
-    colons = [at for at in range(first, end) if lines[at].raw.rstrip(wording.WHITESPACE).endswith(":")]
+    colons = [at for at in range(first, end) if lines[at].raw.rstrip(markup.WHITESPACE).endswith(":")]
     start = colons[-1] + 1 if colons else first
     return next((at for at, line in enumerate(lines[start:], start) if not line.blank), len(lines))

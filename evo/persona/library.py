@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evo.persona.encoding import Mend, mend
 from evo.persona.grammar import parse
-from evo.persona.mend import Mend, mend
 from evo.persona.model import Persona, PersonaError
 
 _BOM = "\ufeff"

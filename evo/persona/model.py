@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from evo.errors import EvoError
-from evo.persona import wording
+from evo.persona import markup
 
 Kind = Literal["breakthroughs", "topics", "directions", "fields", "fixed"]
 """The part a section plays. All but "fixed" are varied, and a persona has at most one section of each of those."""
@@ -62,7 +62,7 @@ class Item:
     @property
     def body(self) -> str:
         """Title, joint and text as they are written, without marker and emphasis."""
-        return wording.join(self.title, self.joint, self.text)
+        return markup.join(self.title, self.joint, self.text)
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class Section:
             return False
         laid = self._in_style(item)
         if self.kind == "fields":
-            return wording.is_short_field(laid.body) if self.by_form else wording.is_field(laid.body)
-        fits = wording.is_item(laid.body) and wording.split(laid.body) == (laid.title, laid.joint, laid.text)
+            return markup.is_short_field(laid.body) if self.by_form else markup.is_field(laid.body)
+        fits = markup.is_item(laid.body) and markup.split(laid.body) == (laid.title, laid.joint, laid.text)
         return fits and bool(laid.title or not self.by_form)
 
     def with_items(self, items: Iterable[Item]) -> "Section":
@@ -162,8 +162,8 @@ class Section:
         # A joint that breaks the line could put what was the middle of a line at the start of one.
         joint = _most_common([own.joint for own in self.items if own.title and own.text and "\n" not in own.joint])
         for choice in filter(None, (joint, item.joint)):
-            choice = choice if text else choice.rstrip(wording.WHITESPACE)
-            if wording.split(wording.join(item.title, choice, text)) == (item.title, choice, text):
+            choice = choice if text else choice.rstrip(markup.WHITESPACE)
+            if markup.split(markup.join(item.title, choice, text)) == (item.title, choice, text):
                 return replace(item, text=text, joint=choice)
         return replace(item, text=text)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from evo import draws
+from evo import rng
 from evo.errors import EvoError
 from evo.serving.http import ChatServer
 from evo.serving.wire import Answer, Question, Refusal, Usage
@@ -56,7 +56,7 @@ class _Recorded:
         self._run = run_path.name
         seed = _search_seed(run_path)
         self._rows = {(row["id"], row["attempt"]): row for row in _calls(run_path)}
-        self._seeds = {key: draws.answer_seed(seed, *key) for key in self._rows}
+        self._seeds = {key: rng.answer_seed(seed, *key) for key in self._rows}
         self._by_seed = {number: key for key, number in reversed(self._seeds.items())}
         self._by_messages: dict[str, list[_Key]] = {}
         for key, row in self._rows.items():

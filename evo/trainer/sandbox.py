@@ -1,6 +1,6 @@
 """The sandbox: one candidate's scratch folder and processes, in which its training runs and its trained model answers.
 
-It speaks with the launcher (`evo/inside/launcher.py`), keeps the limits and cleans up; how strongly the sandbox is kept
+It speaks with the launcher (`evo/sandboxed/launcher.py`), keeps the limits and cleans up; how strongly the sandbox is kept
 apart is `evo.trainer.isolation`'s.
 """
 
@@ -23,14 +23,14 @@ import numpy.typing as npt
 from evo.evaluator import Limits
 from evo.status import Status
 from evo.trainer import isolation
+from evo.trainer.batch_feed import Feed
 from evo.trainer.device import Device
 from evo.trainer.failure import SandboxFailure, last_line, named
-from evo.trainer.feed import Feed
 from evo.trainer.output import Output
 from evo.trainer.processes import MARKER, LimitReached, Meter, Usage, kill_descendants, kill_marked
 from evo.trainer.scratch import Scratch
 
-_INSIDE = Path(__file__).resolve().parents[1] / "inside"
+_INSIDE = Path(__file__).resolve().parents[1] / "sandboxed"
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 120.0
 _THREADS = 256

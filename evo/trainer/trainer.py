@@ -20,10 +20,10 @@ from evo import corpus
 from evo.evaluator import Evaluator, Limits
 from evo.status import Status
 from evo.trainer import isolation
+from evo.trainer.batch_feed import Feed
 from evo.trainer.curve import Watch, loss_at, number
 from evo.trainer.device import Device
 from evo.trainer.failure import NAMED_INSIDE, SandboxFailure, crash, one_line
-from evo.trainer.feed import Feed
 from evo.trainer.job import DONE, SHORT_RUN, TRAINING, VERIFICATION, Job, Judgement
 from evo.trainer.sandbox import Sandbox
 from evo.trainer.scratch import Scratch

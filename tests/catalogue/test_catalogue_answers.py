@@ -12,9 +12,9 @@ import pytest
 
 from evo import persona as personas
 from evo.catalogue import EDITS, answer
-from evo.catalogue.answering import COUNTS, NO_FILES, NOTHING
+from evo.catalogue.answers import COUNTS, NO_FILES, NOTHING
 from evo.catalogue.edits.core import MODEL, TRAIN
-from evo.catalogue.reading import read, read_files, weigh
+from evo.catalogue.prompt_reader import read, read_files, weigh
 from evo.evaluator import code_hash
 from evo.proposer import prompt
 from evo.proposer.answer import name_block, parse, read_blocks

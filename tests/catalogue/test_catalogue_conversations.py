@@ -7,7 +7,7 @@ import pytest
 
 from evo.catalogue import EDITS, CatalogueServer, answer
 from evo.catalogue.edits.core import MODEL, TRAIN
-from evo.catalogue.reading import read
+from evo.catalogue.prompt_reader import read
 from evo.proposer.answer import parse
 from evo.status import Status
 from evo.verify import static

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from evo.catalogue import CatalogueServer, answer
-from evo.catalogue.answering import compose
+from evo.catalogue.answers import compose
 from evo.catalogue.faults import KINDS, Faults, parse, spoil
 from evo.errors import EvoError
 from evo.proposer.answer import parse as parse_answer

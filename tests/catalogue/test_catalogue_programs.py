@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from evo.catalogue import EDITS
-from evo.inside.train_job import watch
+from evo.sandboxed.train_job import watch
 from evo.verify import static
 
 VOCABULARY, ROWS, TIME, STEPS = 256, 2, 24, 3

@@ -12,7 +12,7 @@ import chaos
 import pytest
 from standins import make_run
 
-from evo import draws
+from evo import rng
 from evo.lineage.store import Lineage
 from evo.status import Status
 from evo.trainer import isolation
@@ -89,7 +89,7 @@ def test_a_search_among_faults_hostile_candidates_and_killed_workers_ends_as_a_c
 
 def kind(number):
     """What a candidate of this search is."""
-    return chaos.kind_of(draws.derived(1, number, "answer") % 2**31) if number else "honest"
+    return chaos.kind_of(rng.derived(1, number, "answer") % 2**31) if number else "honest"
 
 
 def test_the_candidates_of_the_test_are_what_it_says(small_evaluator):

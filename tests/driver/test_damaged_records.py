@@ -4,7 +4,7 @@ import pytest
 from killing import LONG, not_killed, run_killing
 from standins import Proposer, drive, make_run, with_rung, without_clocks
 
-from evo.finals import VERDICT
+from evo.finalists import VERDICT
 from evo.lineage.runs import lost, summary
 from evo.lineage.store import Lineage
 

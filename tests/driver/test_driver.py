@@ -3,9 +3,9 @@ import json
 import pytest
 from standins import Proposer, Trainers, drive, look, make_run, without_clocks
 
-from evo.driver import folder as folders
+from evo.driver import run_folder as folders
 from evo.errors import EvoError
-from evo.finals import VERDICT
+from evo.finalists import VERDICT
 from evo.lineage import schema
 from evo.lineage.runs import summary
 from evo.lineage.store import Lineage

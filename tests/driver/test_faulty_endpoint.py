@@ -8,9 +8,9 @@ from endpoints import MODEL, Server
 
 from evo import config
 from evo.config import Config, Model
-from evo.driver import asking as module
-from evo.driver.asking import Asking
+from evo.driver import dispatch as module
 from evo.driver.budget import Budget, BudgetSpent
+from evo.driver.dispatch import Asking
 from evo.proposer.client import Endpoint, Proposer
 
 COUNT = 200

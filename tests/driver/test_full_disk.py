@@ -6,7 +6,7 @@ import pytest
 from killing import LONG, mounted, not_killed
 from standins import Proposer, Trainers, drive, make_run, with_rung, without_clocks
 
-from evo import draws
+from evo import rng
 from evo.errors import EvoError
 from evo.lineage import schema
 from evo.lineage.store import Lineage
@@ -51,7 +51,7 @@ def test_a_run_on_a_disk_that_fills_loses_and_repeats_nothing_however_often_it_f
 
 def answered(run):
     """The seeds of the answers that are durable."""
-    return {draws.derived(run.config.seed, row["id"], "answer") % 2**31 for row in Lineage(run.path).read("calls")}
+    return {rng.derived(run.config.seed, row["id"], "answer") % 2**31 for row in Lineage(run.path).read("calls")}
 
 
 def count(run):

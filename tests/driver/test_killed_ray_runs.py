@@ -14,7 +14,7 @@ import pytest
 from killing import kill_tree, mounted, run_killing
 from standins import make_run, without_clocks
 
-from evo import draws
+from evo import rng
 from evo.catalogue import CatalogueServer, server
 from evo.lineage.store import Lineage
 
@@ -75,7 +75,7 @@ def figures(request):
 def resume_and_compare(run, folder, asked, whole, figures):
     """Go on with a run that was killed to its end; nothing that was durable is lost, asked for or trained again."""
     kept = Lineage(run.path)
-    durable = [draws.derived(1, row["id"], "answer") % 2**31 for row in kept.read("calls")]
+    durable = [rng.derived(1, row["id"], "answer") % 2**31 for row in kept.read("calls")]
     trained = {(row["id"], row["replicate"]): row for row in kept.read("trainings")}
     done = run_killing(run.path, folder / "none", "none", 1, "ray")
     assert done.returncode == 0, done.stderr

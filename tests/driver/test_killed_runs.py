@@ -6,7 +6,7 @@ import pytest
 from killing import EVERY, LONG, Outcome, kill_and_resume, not_killed, run_killing
 from standins import drive, make_run, with_rung, without_clocks
 
-from evo.finals import VERDICT
+from evo.finalists import VERDICT
 from evo.lineage import recovery, schema
 from evo.lineage.runs import summary
 from evo.lineage.store import Lineage

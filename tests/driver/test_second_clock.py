@@ -3,8 +3,8 @@
 import pytest
 from standins import Trainers, drive, hash_of, make_run
 
-from evo import finals
-from evo.driver import folder as folders
+from evo import finalists
+from evo.driver import run_folder as folders
 from evo.lineage import query
 from evo.lineage.store import Lineage
 
@@ -45,7 +45,7 @@ def clocked(tmp_path, small_evaluator):
 
 
 def second(trainings):
-    return {number for number, replicate in trainings if replicate == finals.SECOND_CLOCK}
+    return {number for number, replicate in trainings if replicate == finalists.SECOND_CLOCK}
 
 
 def leading(rows, lag=3):
@@ -62,7 +62,7 @@ def test_only_those_that_would_lead_are_clocked_again_and_on_the_same_seeds(cloc
     assert second(trainings) == leading(rows)
     assert second(trainings)
     for number in second(trainings):
-        one, two = trainings[number, 0], trainings[number, finals.SECOND_CLOCK]
+        one, two = trainings[number, 0], trainings[number, finalists.SECOND_CLOCK]
         assert (one["seed"], one["val_loss"]) == (two["seed"], two["val_loss"])
 
 
@@ -94,7 +94,7 @@ def test_a_second_clock_is_no_second_seed(clocked, tmp_path):
     rows = query.sql(tmp_path, "SELECT id, trainings FROM scores").as_dicts()
     counted = {row["id"]: row["trainings"] for row in rows}
     for number in second(trainings):
-        replicates = {k for other, k in trainings if other == number} - {finals.SECOND_CLOCK}
+        replicates = {k for other, k in trainings if other == number} - {finalists.SECOND_CLOCK}
         assert counted[number] == len(replicates)
 
 

@@ -120,7 +120,7 @@ def kill(tag: str) -> None:
 
 def files(folder: Path, site: str) -> list[str]:
     """What lies outside: `folder` is where scratch folders come and go, `site` the installed packages' folder."""
-    inside = Path(isolation.__file__).parents[2] / "inside"
+    inside = Path(isolation.__file__).parents[2] / "sandboxed"
     found = [*folder.iterdir()]
     for outside in (*_OUTSIDE, site, str(inside), str(Path(site).parents[2] / "bin")):
         found += Path(outside).glob(f"{TAG}*")
@@ -129,7 +129,7 @@ def files(folder: Path, site: str) -> list[str]:
 
 def remove(site: str) -> None:
     """Remove what an earlier candidate left outside, should one have been able to."""
-    inside = Path(isolation.__file__).parents[2] / "inside"
+    inside = Path(isolation.__file__).parents[2] / "sandboxed"
     for outside in (*_OUTSIDE, site, str(inside), str(Path(site).parents[2] / "bin")):
         for path in Path(outside).glob(f"{TAG}*"):
             if path.is_dir() and not path.is_symlink():

@@ -12,7 +12,7 @@ import pytest
 from standins import drive, make_run
 
 from evo import persona
-from evo.driver import folder as folders
+from evo.driver import run_folder as folders
 from evo.errors import EvoError
 from evo.lineage import query, runs, schema
 from evo.lineage.store import Lineage

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from evo.persona import Item, Persona, PersonaError, check, parse, render
-from evo.persona.wording import FIELD_EMPHASIS, ITEM_EMPHASIS
+from evo.persona.markup import FIELD_EMPHASIS, ITEM_EMPHASIS
 
 SEEDS = sorted((Path(__file__).parents[2] / "seeds").glob("*.txt"))
 OPENING = "You are Ada Lovelace, a mathematician.\n\nYou improve a model. You are patient.\n\n"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evo import evaluator as evaluators
 from evo import persona as personas
-from evo.catalogue import reading
+from evo.catalogue import prompt_reader
 from evo.errors import EvoError
 from evo.proposer import prompt
 from evo.proposer.answer import name_block, parse, read_blocks
@@ -253,8 +253,10 @@ def test_fenced_data_never_closes_its_fence(lessons, second, form):
 @given(LESSONS, SECONDS, FORMS, BODY)
 def test_the_catalogue_reads_the_files_as_they_stand_and_the_persona_alone(lessons, second, form, model):
     files = FILES | {"model.py": f"class GPT: pass\n{model}\n"}
-    alone = reading.read(prompt.messages(prompt.parts(EULER, files, CHANGED)))
-    told = reading.read(prompt.messages(prompt.parts(EULER, files, CHANGED, lessons=lessons, second=second, form=form)))
+    alone = prompt_reader.read(prompt.messages(prompt.parts(EULER, files, CHANGED)))
+    told = prompt_reader.read(
+        prompt.messages(prompt.parts(EULER, files, CHANGED, lessons=lessons, second=second, form=form))
+    )
     assert told.files == alone.files
     assert told.files["model.py"].split() == files["model.py"].split()
     assert told.weights == alone.weights

@@ -9,7 +9,7 @@ from warm import warm_trainer
 
 from evo import evaluator as evaluators
 from evo.evaluator import code_hash
-from evo.proposer import mending
+from evo.proposer import repair
 from evo.proposer.answer import parse, parse_continued
 from evo.status import Status
 from evo.trainer.device import Device
@@ -214,4 +214,4 @@ def test_a_lost_import_is_a_crash_that_names_what_is_missing(judged):
 
 
 def said_of(found):
-    return mending.message(mending.Failure(found.status, found.reason, found.output_tail))
+    return repair.message(repair.Failure(found.status, found.reason, found.output_tail))

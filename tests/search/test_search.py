@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo import draws, persona
+from evo import persona
 from evo.config import Config, load
+from evo.rng import generator
 from evo.search import Search
 
 
@@ -293,7 +294,7 @@ def test_who_is_in_the_control_is_drawn_before_anything_is_known_of_it(seeds):
 def test_a_rung_depends_on_rows_up_to_the_horizon_alone(seeds, order, number, other):
     _, rows = run_through(Search(config(**EARLY), seeds), random.Random(order))
     whole, part, changed = (Search(config(**EARLY), seeds) for _ in range(3))
-    rng, below = draws.generator(other, number, "rows"), whole.horizon(number)
+    rng, below = generator(other, number, "rows"), whole.horizon(number)
     for row in rng.sample(list(rows.values()), len(rows)):
         whole.tell(row)
         changed.tell(row if row["id"] <= below else row | {"rung_loss": rng.random(), "status": "crashed"})

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo import draws, selection
+from evo import selection
 from evo.config import Selection
 from evo.genetics import Individual
+from evo.rng import generator
 from evo.selection import Selector, cost, fitness, is_scored
 
 pairs = st.lists(st.tuples(st.floats(1.0, 6.0), st.integers(4, 20).map(lambda n: n / 4)), min_size=1, max_size=20)
@@ -22,7 +23,7 @@ def individuals(config, values):
 
 
 def rng(number=1):
-    return draws.generator(number, 0, "test")
+    return generator(number, 0, "test")
 
 
 @given(st.floats(0.01, 1000), st.lists(st.floats(0.1, 100), min_size=1, max_size=12))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo import draws, persona
+from evo import persona, rng
 from evo.config import Variation
 from evo.variation import FEWEST, Variator
 
@@ -25,7 +25,7 @@ def mutated(seeds, number, steps):
     variator = Variator(Variation(mutations=3), seeds)
     who, records = seeds[number % len(seeds)], []
     for step in range(steps):
-        who, more = variator.mutate(who, draws.generator(number, step, "test"))
+        who, more = variator.mutate(who, rng.generator(number, step, "test"))
         records += more
     return who, records
 
@@ -77,7 +77,7 @@ def test_long_narrowing_and_dropping_leave_genes(seeds, number):
     )
     variator, who = Variator(only, seeds), seeds[number % len(seeds)]
     for step in range(12):
-        who, _ = variator.mutate(who, draws.generator(number, step, "test"))
+        who, _ = variator.mutate(who, rng.generator(number, step, "test"))
     for kind, fewest in FEWEST.items():
         assert len(who.section(kind).items) >= fewest
 
@@ -87,7 +87,7 @@ def test_long_narrowing_and_dropping_leave_genes(seeds, number):
 def test_a_cross_takes_each_section_whole_from_one_of_two(seeds, number):
     first, second = seeds[number % 5], seeds[(number + 1 + number // 5 % 4) % 5]
     variator = Variator(Variation(), seeds)
-    child, record = variator.cross(first, second, 42, draws.generator(number, 0, "cross"))
+    child, record = variator.cross(first, second, 42, rng.generator(number, 0, "cross"))
     assert child.name == first.name
     assert record["with"] == 42
     assert record["from"] == second.name
@@ -102,7 +102,7 @@ def test_emphasis_is_seen_in_order_and_in_wording(seeds):
     only = Variation(
         swap_breakthrough=0, emphasise=1, deemphasise=0, drop=0, narrow_fields=0, widen_fields=0, mutations=1
     )
-    child, (record,) = Variator(only, seeds).mutate(seeds[0], draws.generator(1, 1, "test"))
+    child, (record,) = Variator(only, seeds).mutate(seeds[0], rng.generator(1, 1, "test"))
     section = child.section(record["section"])
     assert section.items[0].label == record["gene"]
     before, after = persona.render(seeds[0]), persona.render(child)
@@ -115,7 +115,7 @@ def test_deemphasis_moves_a_gene_down_and_says_so(seeds):
     only = Variation(
         swap_breakthrough=0, emphasise=0, deemphasise=1, drop=0, narrow_fields=0, widen_fields=0, mutations=1
     )
-    child, (record,) = Variator(only, seeds).mutate(seeds[0], draws.generator(2, 1, "test"))
+    child, (record,) = Variator(only, seeds).mutate(seeds[0], rng.generator(2, 1, "test"))
     assert record["operator"] == "deemphasise"
     assert child.section(record["section"]).items[-1].label == record["gene"]
     assert child.section(record["section"]).items[-1].emphasis == -1
@@ -126,7 +126,7 @@ def test_a_swapped_breakthrough_comes_from_the_mind_it_is_said_to_come_from(seed
         swap_breakthrough=1, emphasise=0, deemphasise=0, drop=0, narrow_fields=0, widen_fields=0, mutations=1
     )
     for number in range(20):
-        child, (record,) = Variator(only, seeds).mutate(seeds[1], draws.generator(number, 1, "test"))
+        child, (record,) = Variator(only, seeds).mutate(seeds[1], rng.generator(number, 1, "test"))
         donor = next(s for s in seeds if s.name == record["from"])
         assert record["in"] in donor.genes()["breakthroughs"]
         assert record["in"] in child.genes()["breakthroughs"]
@@ -139,20 +139,20 @@ def test_a_swapped_breakthrough_comes_from_the_mind_it_is_said_to_come_from(seed
 def test_an_operator_of_weight_zero_is_never_drawn(seeds, operator):
     variator = Variator(Variation(**{operator: 0}), seeds)
     for number in range(40):
-        _, records = variator.mutate(seeds[0], draws.generator(number, 0, "test"))
+        _, records = variator.mutate(seeds[0], rng.generator(number, 0, "test"))
         assert operator not in {record["operator"] for record in records}
 
 
 def test_a_persona_without_varied_sections_is_left_as_it_is():
     plain = persona.parse("You are a reviewer.\n\n**House rules:**\nBe brief.\n")
-    child, records = Variator(Variation(), [plain]).mutate(plain, draws.generator(1, 1, "test"))
+    child, records = Variator(Variation(), [plain]).mutate(plain, rng.generator(1, 1, "test"))
     assert (child, records) == (plain, [])
 
 
 @given(numbers)
 @settings(max_examples=40, deadline=None)
 def test_operators_that_are_off_draw_nothing_and_those_whose_genes_are_written_change_nothing_yet(seeds, number):
-    who, rng = seeds[number % len(seeds)], lambda: draws.generator(number, 0, "test")
+    who, rng = seeds[number % len(seeds)], lambda: rng.generator(number, 0, "test")
     assert Variation().write_breakthrough == Variation().sharpen_topic == 0
     off = dict.fromkeys(["swap_breakthrough", "emphasise", "deemphasise", "drop", "narrow_fields", "widen_fields"], 0.0)
     wanting = Variation(**off, write_breakthrough=1.0, sharpen_topic=1.0, mutations=4)

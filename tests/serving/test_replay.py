@@ -7,7 +7,7 @@ import sys
 import openai
 import pytest
 
-from evo import draws
+from evo import rng
 from evo.errors import EvoError
 from evo.lineage import schema
 from evo.lineage.store import DamagedFile, Lineage
@@ -101,7 +101,7 @@ def test_a_call_that_was_refused_is_refused_again_and_an_empty_one_is_empty(tmp_
 def test_of_several_answers_to_one_prompt_the_one_that_was_asked_with_the_seed_comes(run):
     for order in ((1, 2), (2, 1)):
         with ReplayServer(run) as server:
-            given = {number: said(server, ONE, draws.answer_seed(SEED, number, 1)) for number in order}
+            given = {number: said(server, ONE, rng.answer_seed(SEED, number, 1)) for number in order}
         assert given == {1: "first", 2: "second"}
 
 
@@ -115,9 +115,9 @@ def test_with_other_seeds_they_come_in_turn_and_the_same_request_always_gets_the
 def test_a_prompt_that_is_worded_otherwise_today_is_known_by_its_seed(run):
     changed = [{"role": "user", "content": "Improve this, please."}]
     with ReplayServer(run) as server:
-        assert said(server, changed, draws.answer_seed(SEED, 2, 1)) == "second"
-        assert said(server, changed, draws.answer_seed(SEED, 1, 2)) == "mended"
-        assert said(server, changed, draws.answer_seed(SEED, 10, 1)) == "tenth"
+        assert said(server, changed, rng.answer_seed(SEED, 2, 1)) == "second"
+        assert said(server, changed, rng.answer_seed(SEED, 1, 2)) == "mended"
+        assert said(server, changed, rng.answer_seed(SEED, 10, 1)) == "tenth"
 
 
 def test_a_prompt_that_is_not_known_at_all_is_refused(run):
@@ -174,9 +174,9 @@ def test_a_damaged_record_is_named(run):
 
 
 def test_the_seeds_of_answers_never_change():
-    assert draws.answer_seed(1, 0, 1) == draws.derived(1, 0, "answer") % 2**31 == 5964134182204 % 2**31
-    assert draws.answer_seed(1, 5, 2) == draws.derived(1, 5, "answer 2") % 2**31
-    seeds = [draws.answer_seed(1, number, attempt) for number in range(200) for attempt in (1, 2, 3)]
+    assert rng.answer_seed(1, 0, 1) == rng.derived(1, 0, "answer") % 2**31 == 5964134182204 % 2**31
+    assert rng.answer_seed(1, 5, 2) == rng.derived(1, 5, "answer 2") % 2**31
+    seeds = [rng.answer_seed(1, number, attempt) for number in range(200) for attempt in (1, 2, 3)]
     assert len(set(seeds)) == len(seeds)
 
 

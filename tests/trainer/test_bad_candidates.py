@@ -140,7 +140,7 @@ def test_the_model_that_answers_is_the_one_in_the_candidates_files(judge):
 def test_a_tensor_is_no_plain_argument():
     import torch
 
-    from evo.inside import train_job
+    from evo.sandboxed import train_job
 
     with pytest.raises(train_job.Unfit):
         train_job.plain(torch.zeros(2))

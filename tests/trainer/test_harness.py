@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-import evo.inside
+import evo.sandboxed
 from evo.evaluator import Batches
-from evo.trainer.feed import Feed
+from evo.trainer.batch_feed import Feed
 from evo.trainer.processes import LimitReached
 
-SOURCE = Path(evo.inside.__file__).parent / "harness.py"
+SOURCE = Path(evo.sandboxed.__file__).parent / "harness.py"
 JOB = {"device": "cpu", "vocab_size": 256, "batch_size": 4, "block_size": 16, "seed": 1}
 # A token's value tells its place, and its part: train counts from 0, val from 30,000.
 TOKENS = {"train": np.arange(2000, dtype=np.uint16), "val": np.arange(30_000, 32_000, dtype=np.uint16)}

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo.inside import serve_job, train_job
+from evo.sandboxed import serve_job, train_job
 
 
 @dataclass

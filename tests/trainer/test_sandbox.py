@@ -12,8 +12,8 @@ import pytest
 
 from evo.evaluator import Batches, Limits
 from evo.status import Status
+from evo.trainer.batch_feed import Feed
 from evo.trainer.failure import crash
-from evo.trainer.feed import Feed
 from evo.trainer.isolation import clear_leftovers
 from evo.trainer.isolation.process import Process
 from evo.trainer.sandbox import Sandbox

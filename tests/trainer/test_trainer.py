@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 
 from evo.status import Status
 from evo.trainer.actor import TrainerActor
+from evo.trainer.batch_feed import Feed
 from evo.trainer.device import Device
-from evo.trainer.feed import Feed
 from evo.trainer.job import Rung
 from evo.trainer.scratch import Scratch
 from evo.trainer.trainer import Trainer

@@ -1,7 +1,7 @@
 """How tokens look at each other: keys and values, heads, gates, and mixers that stand in for attention."""
 
 from evo.catalogue.edits.core import MODEL, Edit, above, before, swap
-from evo.catalogue.edits.places import SIZED, in_attention, in_gpt, on_heads, on_stream, pass_to_attention, size
+from evo.catalogue.edits.insertion import SIZED, in_attention, in_gpt, on_heads, on_stream, pass_to_attention, size
 
 _QKV = "        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)\n"
 _SPLIT = "        q, k, v = self.c_attn(x).split(C, dim=2)\n"

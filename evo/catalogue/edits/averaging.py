@@ -1,7 +1,7 @@
 """Weights that are averaged over time, and gradients and decay that are treated by hand around a step."""
 
 from evo.catalogue.edits.core import TRAIN, Change, Edit, swap
-from evo.catalogue.edits.places import (
+from evo.catalogue.edits.insertion import (
     after_step,
     after_training,
     before_step,

@@ -1,7 +1,7 @@
 """How blocks are built and stacked: depth and width, branches in parallel, gates on branches, dropout."""
 
 from evo.catalogue.edits.core import MODEL, Change, Edit, swap
-from evo.catalogue.edits.places import SIZED, in_block, on_stream, size
+from evo.catalogue.edits.insertion import SIZED, in_block, on_stream, size
 
 EDITS = (
     Edit(

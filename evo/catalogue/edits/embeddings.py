@@ -1,7 +1,7 @@
 """What enters the residual stream beside the tokens, and how the tokens come out of it again."""
 
 from evo.catalogue.edits.core import MODEL, Edit, after, swap
-from evo.catalogue.edits.places import in_block, in_gpt, on_block_input, on_stream, removed
+from evo.catalogue.edits.insertion import in_block, in_gpt, on_block_input, on_stream, removed
 
 EDITS = (
     Edit(

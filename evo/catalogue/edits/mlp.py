@@ -1,7 +1,7 @@
 """What a block computes for each token by itself: activations, gated and sparse layers, experts, rounded weights."""
 
 from evo.catalogue.edits.core import MODEL, Edit, above, choices, indented, marked, swap
-from evo.catalogue.edits.places import in_gpt, on_loss
+from evo.catalogue.edits.insertion import in_gpt, on_loss
 
 _ACTIVATIONS = {
     "gelu": "        x = F.gelu(x)\n",

@@ -1,7 +1,7 @@
 """How sizes are kept in bounds: norms of the stream, of embeddings and of weights, and the logits' cap."""
 
 from evo.catalogue.edits.core import MODEL, TRAIN, Edit, above, after, swap
-from evo.catalogue.edits.places import after_step, on_stream
+from evo.catalogue.edits.insertion import after_step, on_stream
 
 _RMS = """
 class RMSNorm(nn.Module):

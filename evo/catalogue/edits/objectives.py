@@ -1,7 +1,7 @@
 """What training minimises; validation stays plain cross-entropy."""
 
 from evo.catalogue.edits.core import MODEL, Edit, swap
-from evo.catalogue.edits.places import in_gpt, on_loss
+from evo.catalogue.edits.insertion import in_gpt, on_loss
 
 _LOSS = "F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1))"
 _WORDS = ("objective", "loss function", "alternative objective")

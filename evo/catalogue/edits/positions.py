@@ -1,7 +1,7 @@
 """Where a token stands: rotary embeddings and fixed waves instead of a learned table."""
 
 from evo.catalogue.edits.core import MODEL, Change, Edit, above, swap
-from evo.catalogue.edits.places import on_heads, removed
+from evo.catalogue.edits.insertion import on_heads, removed
 
 _TABLE = "        self.wpe = nn.Embedding(config.block_size, config.n_embd)\n"
 _LEARNED = "        pos = torch.arange(T, device=idx.device)\n        x = self.wte(idx) + self.wpe(pos)\n"

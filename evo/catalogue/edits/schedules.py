@@ -1,7 +1,7 @@
 """How fast weights move, and how that changes: by iteration, never by a clock."""
 
 from evo.catalogue.edits.core import TRAIN, Change, Edit, Way, above, choices, inserted, marked
-from evo.catalogue.edits.places import parameter
+from evo.catalogue.edits.insertion import parameter
 
 _CURVES = {
     "baseline": "    return min_lr + 0.5 * (1.0 + math.cos(math.pi * ratio)) * (learning_rate - min_lr)\n",

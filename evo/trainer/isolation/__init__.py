@@ -40,8 +40,8 @@ No level stops a hole in the kernel, or learning something from how fast the mac
 
 from evo.errors import EvoError
 from evo.trainer.isolation import cgroups, process
+from evo.trainer.isolation.backend import Cell, Level, Order
 from evo.trainer.isolation.bubblewrap import Bubblewrap
-from evo.trainer.isolation.cell import Cell, Level, Order
 from evo.trainer.isolation.process import Process
 from evo.trainer.isolation.seatbelt import SandboxExec
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from evo.trainer.isolation import cgroups, seccomp
-from evo.trainer.isolation.cell import Order
+from evo.trainer.isolation.backend import Order
 
 SCRATCH, TEMPORARY = "/sandbox", ("/tmp", "/dev/shm")
 """Where a sandbox may write, as it sees it: each a tmpfs of its own size."""

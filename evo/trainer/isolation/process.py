@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from evo.trainer.isolation.cell import Order
+from evo.trainer.isolation.backend import Order
 from evo.trainer.processes import disk_bytes
 
 _PREFIX = f"evo-{platform.node()}-"

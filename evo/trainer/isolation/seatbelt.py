@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from evo.trainer.isolation.cell import Order
+from evo.trainer.isolation.backend import Order
 from evo.trainer.isolation.process import FolderCell
 
 _SYSTEM = ("/usr/lib", "/usr/share", "/System", "/Library/Apple", "/private/var/db/dyld", "/private/etc/localtime")

@@ -17,7 +17,7 @@ tried("the history", read, project + "/.git/HEAD")
 """
 PRINTS = (
     r"tried the project -> got \['\.venv', 'evo'\]",
-    r"tried the package -> got \['inside'\]",
+    r"tried the package -> got \['sandboxed'\]",
     "tried the project's file -> (ENOENT|EACCES)",
     "tried the verifier -> (ENOENT|EACCES)",
     "tried the history -> (ENOENT|EACCES)",

@@ -20,7 +20,7 @@ tried("to remove a package", os.rename, KNOWS["site"] + "/numpy", KNOWS["site"] 
 PRINTS = (
     "tried /etc -> (EROFS|EACCES|ENOENT)",
     "tried /.*site-packages -> (EROFS|EACCES)",
-    "tried /.*inside -> (EROFS|EACCES)",
+    "tried /.*sandboxed -> (EROFS|EACCES)",
     "to change /.*launcher.py -> (EROFS|EACCES)",
     "tried to remove a package -> (EROFS|EACCES)",
 )

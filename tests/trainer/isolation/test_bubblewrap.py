@@ -15,7 +15,7 @@ import pytest
 from evo.status import Status
 from evo.trainer import isolation
 from evo.trainer.isolation import bubblewrap, cgroups
-from evo.trainer.isolation.cell import Order
+from evo.trainer.isolation.backend import Order
 
 LEVEL = isolation.level("bubblewrap")
 needed = pytest.mark.skipif(

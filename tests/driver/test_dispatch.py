@@ -7,9 +7,9 @@ import pytest
 
 from evo import config
 from evo.config import Config, Model
-from evo.driver import asking as module
-from evo.driver.asking import Asking, Rate
+from evo.driver import dispatch as module
 from evo.driver.budget import Budget, BudgetSpent, counted
+from evo.driver.dispatch import Asking, Rate
 from evo.errors import EvoError
 from evo.proposer.prompt import most_tokens
 from evo.proposer.reply import Reply

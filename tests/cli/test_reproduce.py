@@ -10,10 +10,10 @@ import sys
 import pytest
 from standins import Proposer, Trainers, drive, make_run, with_rung
 
-from evo import cli, draws
+from evo import cli, rng
 from evo.driver import session
 from evo.driver.loop import Driver
-from evo.finals import SECOND_CLOCK
+from evo.finalists import SECOND_CLOCK
 from evo.lineage import schema, store
 from evo.lineage.store import Lineage
 from evo.status import Status
@@ -37,7 +37,7 @@ class Answers(Proposer):
             CRASHED: f"```python\nmodel.py\n{model}\nCRASHES = 1\n```",
             PROTECTED: f"```python\ntrain_mps.py\n{train.replace('max_iters = 4', 'max_iters = 400')}\n```",
         }
-        self.texts = {draws.derived(1, number, "answer") % 2**31: text for number, text in texts.items()}
+        self.texts = {rng.derived(1, number, "answer") % 2**31: text for number, text in texts.items()}
 
     async def ask(self, model, messages, seed, max_tokens=None):
         reply = await super().ask(model, messages, seed, max_tokens)
@@ -298,7 +298,7 @@ def test_a_training_is_reproduced_to_the_last_bit_from_the_lineage_alone(home, e
     assert recorded[1:6] == now[1:6]
     ((job,), _) = again
     assert job.files == json.loads(rows_of(home)[number]["files"])
-    assert (job.seed, job.data_seed) == draws.replicate_seeds(1, 0)
+    assert (job.seed, job.data_seed) == rng.replicate_seeds(1, 0)
     assert (job.test, job.rung) == (False, None)
 
 
@@ -312,7 +312,7 @@ def test_a_training_of_a_verdict_is_reproduced_with_its_loss_on_test(home, evo, 
     told = json.loads(evo("reproduce", "night", "0", "--replicate", "1000001", "--json"))
     ((job,), _) = again
     assert job.test
-    assert (job.seed, job.data_seed) == draws.replicate_seeds(1, 1000001)
+    assert (job.seed, job.data_seed) == rng.replicate_seeds(1, 1000001)
     assert told["recorded"]["test_loss"] == told["again"]["test_loss"] is not None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evo.catalogue.edits import EDITS, FILES, Edit
-from evo.catalogue.reading import Reading, read
+from evo.catalogue.prompt_reader import Reading, read
 
 COUNTS = {1: 0.55, 2: 0.30, 3: 0.15}
 """How often an answer holds so many edits."""

@@ -1,23 +1,23 @@
-from evo.cli import doctoring
+from evo.cli import doctor
 from evo.config import Config
 from evo.trainer import isolation
 
 
 def test_ports_that_other_machines_reach_are_told_with_what_closes_them():
-    said = doctoring._ports([("raylet", "0.0.0.0", 4001), ("gcs_server", "::", 4002), ("raylet", "127.0.0.1", 4003)])
+    said = doctor._ports([("raylet", "0.0.0.0", 4001), ("gcs_server", "::", 4002), ("raylet", "127.0.0.1", 4003)])
     assert "other machines reach port(s) 4001,4002" in said
     assert "sudo ufw deny proto tcp to any port 4001,4002" in said
 
 
 def test_ports_on_loopback_need_nothing():
-    assert doctoring._ports([("raylet", "127.0.0.1", 4003)]).startswith("it listens on this machine alone")
+    assert doctor._ports([("raylet", "127.0.0.1", 4003)]).startswith("it listens on this machine alone")
 
 
 def test_the_doctor_says_why_nothing_stronger_than_a_process_works_and_what_that_does_not_stop(monkeypatch):
     stronger = isolation.LEVELS[1:]
     for level in stronger:
         monkeypatch.setattr(type(level), "missing", lambda self: f"no {self.name} here")
-    fine, said = doctoring._isolation(Config())
+    fine, said = doctor._isolation(Config())
     assert fine
     assert said.startswith("process; ")
     assert "does not stop code from reading your files" in said
@@ -25,6 +25,6 @@ def test_the_doctor_says_why_nothing_stronger_than_a_process_works_and_what_that
 
 
 def test_the_doctor_names_the_level_that_was_asked_for_and_the_stronger_ones_that_were_not():
-    _, said = doctoring._isolation(Config(isolation="process"))
+    _, said = doctor._isolation(Config(isolation="process"))
     assert said.startswith("process; ")
     assert all(f"not {level.name}: " in said for level in isolation.LEVELS[1:])

@@ -79,10 +79,10 @@ def best(
     if leader is None:
         raise EvoError(f"no candidate of run {name} was scored", hint=f"evo show {name}", kind="run")
     if verdict:
-        from evo.cli import looking
+        from evo.cli import reproduce
 
         leader = _one(rows, name, leader["id"] if candidate is None else candidate)
-        looking.look(workspace.population() / name, leader)
+        reproduce.look(workspace.population() / name, leader)
     if export is not None:
         _export(leader, export)
         output.note(f"exported candidate {leader['id']} of {name} to {export}")

@@ -5,15 +5,15 @@ import json
 import pytest
 from standins import Proposer, Trainers, drive, make_run, without_clocks
 
-from evo import config, draws
+from evo import config, rng
 from evo.catalogue import answer as catalogue_answer
-from evo.driver import folder as folders
+from evo.driver import run_folder as folders
 from evo.errors import EvoError
-from evo.finals import MENDED
+from evo.finalists import MENDED
 from evo.lineage import query, runs
 from evo.lineage.store import Lineage
-from evo.proposer import writing
-from evo.proposer.talk import COPIED, files_of
+from evo.proposer import gene_writing
+from evo.proposer.conversation import COPIED, files_of
 from evo.trainer.job import SHORT_RUN
 
 
@@ -99,12 +99,12 @@ def test_an_empty_answer_is_asked_for_once_more_with_another_seed(population, sm
         async def ask(self, model, messages, seed, max_tokens=None):
             asked.append(seed)
             reply = await super().ask(model, messages, seed, max_tokens)
-            return empty(reply) if seed == draws.answer_seed(1, 1, 1) else reply
+            return empty(reply) if seed == rng.answer_seed(1, 1, 1) else reply
 
     drive(run, Empty(empty, until=0))
     row = rows_of(run)[1]
     assert (row["first_status"], row["attempts"]) == ("no_answer", 2)
-    assert draws.answer_seed(1, 1, 2) in asked
+    assert rng.answer_seed(1, 1, 2) in asked
 
 
 def test_a_cut_answer_is_gone_on_with(population, small_evaluator):
@@ -181,7 +181,7 @@ def test_a_conversation_that_was_cut_goes_on_to_the_same_lineage(population, sma
     proposer = Spoils(PROSE, until=3)
     drive(cut, proposer)
     assert without_clocks(Lineage(cut.path)) == without_clocks(Lineage(whole.path))
-    recorded = {draws.answer_seed(1, call["id"], call["attempt"]) for call in calls}
+    recorded = {rng.answer_seed(1, call["id"], call["attempt"]) for call in calls}
     assert not recorded.intersection(proposer.asked)
 
 
@@ -327,7 +327,7 @@ def test_a_question_for_a_gene_asks_for_a_short_answer(population, small_evaluat
             return await super().ask(model, messages, seed, max_tokens)
 
     drive(run, Limits())
-    assert limits == {True: {writing.MOST_TOKENS}, False: {16384}}
+    assert limits == {True: {gene_writing.MOST_TOKENS}, False: {16384}}
 
 
 def damage(run, number, attempt):
@@ -347,7 +347,7 @@ def test_a_damaged_gene_is_not_asked_for_again_and_a_damaged_answer_beside_one_i
     assert runs.summary(run.path).state == "finished"
     damage(run, number, 1)
     proposer, _, _ = drive(folders.open_run(run.path), Writes())
-    assert proposer.asked == [draws.answer_seed(1, number, 1)]
+    assert proposer.asked == [rng.answer_seed(1, number, 1)]
     assert rows_of(run) == before
     assert Lineage(run.path).has("calls", number, 1)
 

@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from evo import draws
+from evo import rng
 from evo.config import Config, Model
-from evo.driver.asking import Asking
 from evo.driver.budget import Budget, BudgetSpent
+from evo.driver.dispatch import Asking
 from evo.lineage.schema import GENE
 from evo.lineage.store import Lineage, Row, now
 from evo.persona import Persona
-from evo.proposer import mending, writing
-from evo.proposer.mending import Failure
-from evo.proposer.talk import Talk
+from evo.proposer import gene_writing, repair
+from evo.proposer.conversation import Talk
+from evo.proposer.repair import Failure
 from evo.status import Status
 
 Files = dict[str, str]
@@ -59,16 +59,16 @@ class Proposing:
             EvoError: the endpoint is out.
             BudgetSpent: there is no room for the question.
         """
-        if not writing.is_there(who, wanted):
-            return who, writing.refused(wanted, "another operator took the gene away"), []
-        messages = writing.question(who, wanted, worked)
+        if not gene_writing.is_there(who, wanted):
+            return who, gene_writing.refused(wanted, "another operator took the gene away"), []
+        messages = gene_writing.question(who, wanted, worked)
         if not self._lineage.has("calls", number, GENE) and (why := self._cannot_write(number, model, messages)):
-            return who, writing.refused(wanted, why), []
-        call = await self._answer(number, GENE, model.called, messages, {}, writing.MOST_TOKENS)
+            return who, gene_writing.refused(wanted, why), []
+        call = await self._answer(number, GENE, model.called, messages, {}, gene_writing.MOST_TOKENS)
         assert call is not None
         if call["status"] != Status.OK:
-            return who, writing.refused(wanted, call["reason"]), [call]
-        return *writing.take(who, wanted, call), [call]
+            return who, gene_writing.refused(wanted, call["reason"]), [call]
+        return *gene_writing.take(who, wanted, call), [call]
 
     def _cannot_write(self, number: int, model: Model, messages: list[dict[str, str]]) -> str:
         """Why a model is not asked for a gene; empty where it is."""
@@ -169,7 +169,7 @@ class Proposing:
         self, number: int, attempt: int, called: str, messages: list[dict[str, str]], most: int | None = None
     ) -> Row:
         """One answer as a row."""
-        seed = draws.answer_seed(self._config.seed, number, attempt)
+        seed = rng.answer_seed(self._config.seed, number, attempt)
         reply = await self._asking.ask(called, messages, seed, lambda: self._budget.admit(number), most)
         taken = ("finish_reason", "status", "reason", "reasoning", "latency_s", "input_tokens", "output_tokens")
         counted = ("cost_usd", "requests", "lost_tokens", "lost_usd")
@@ -189,7 +189,7 @@ def _may_be_mended(failure: Failure) -> bool:
     """Whether a model that is told can do better: not where the endpoint refused what it was asked."""
     if failure.status == Status.NO_ANSWER:
         return failure.reason.startswith("the answer is empty")
-    return failure.status in mending.MENDABLE
+    return failure.status in repair.MENDABLE
 
 
 def spent_on(calls: Sequence[Row]) -> Row:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evo.choice import FIRST, choose, gain
 from evo.config import Config, Model
+from evo.model_selection import FIRST, choose, gain
 
 BASELINE = {"id": 0, "asked": None, "base": 0, "val_loss": 2.5, "twin": None, "tokens": None, "cost_usd": None}
 

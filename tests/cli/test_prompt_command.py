@@ -9,7 +9,8 @@ import pytest
 from standins import Trainers, drive, hash_of, make_run
 
 from evo import cli, evaluator, persona
-from evo.cli import output, prompting
+from evo.cli import output
+from evo.cli import prompt as prompt_command
 from evo.errors import EvoError
 from evo.lineage.store import Lineage
 from evo.proposer import prompt
@@ -216,7 +217,7 @@ def test_a_refusal_says_what_was_found_in_two_lines_and_as_an_envelope(evo, args
 
 def test_a_seed_that_is_not_there_is_answered_with_the_closest(home):
     with pytest.raises(EvoError) as refused:
-        prompting.prompt("eulr")
+        prompt_command.prompt("eulr")
     assert "leonhard_euler" in refused.value.hint
 
 

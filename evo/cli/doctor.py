@@ -9,7 +9,7 @@ import typer
 
 from evo import workspace
 from evo.cli import output
-from evo.cli.searching import default_config
+from evo.cli.run import default_config
 from evo.errors import EvoError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _model(settings: "Config", model: "Model") -> Finding:
     from evo import evaluator as evaluators
     from evo.driver import forecast, session
     from evo.proposer.client import Proposer, endpoint
-    from evo.proposer.learning import learn
+    from evo.proposer.endpoint_probe import learn
 
     if model.is_catalogue:
         return True, "the built-in catalogue (rule-based, offline); --model NAME and --base-url ask a language model"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evo.evaluator import code_hash
-from evo.proposer import answer, mending
-from evo.proposer.mending import Failure
+from evo.proposer import answer, repair
 from evo.proposer.prompt import Form
+from evo.proposer.repair import Failure
 from evo.status import Status
 
 COPIED = "You answered this before, with the files as they were given: nothing in them was changed."
@@ -53,11 +53,11 @@ class Talk:
         A copy of the files that were given is not sent back, nor is anything in its place: a small model that reads what it
         said says it again.
         """
-        said, about = call["response"] or "", mending.message(failure, self.form)
+        said, about = call["response"] or "", repair.message(failure, self.form)
         self.keep(said, failure.status)
         copied = failure.status == Status.DUPLICATE and self._files and code_hash(self._files) == code_hash(self.base)
         self._turns.append(("", f"{COPIED} {about}") if copied else (said, about))
-        self.messages = mending.conversation(self._first, self._turns)
+        self.messages = repair.conversation(self._first, self._turns)
 
     def keep(self, said: str, status: Status) -> None:
         """Of an answer that was cut, what the next one goes on with."""

@@ -5,8 +5,8 @@ import json
 import pytest
 from standins import Proposer, Trainers, drive, look, make_run, without_clocks
 
-from evo import draws, finals
-from evo.driver import folder as folders
+from evo import finalists, rng
+from evo.driver import run_folder as folders
 from evo.errors import EvoError
 from evo.lineage.runs import summary
 from evo.lineage.store import Lineage
@@ -48,7 +48,7 @@ def test_a_run_ends_with_one_verdict_on_its_leader_and_the_baseline(run):
     leader = min(scored, key=lambda row: row["val_loss"])["id"]
     assert (verdict["id"], verdict["after"], verdict["look"], verdict["seeds"]) == (leader, 9, 1, 8)
     trained = trainings_of(made)
-    of_verdicts = {key for key in trained if key[1] >= finals.VERDICT}
+    of_verdicts = {key for key in trained if key[1] >= finalists.VERDICT}
     assert of_verdicts == {(number, 1000000 + k) for number in (0, leader) for k in range(8)}
     assert all((row["test_loss"] is not None) == (key in of_verdicts) for key, row in trained.items())
     ((said, count),) = watcher.stages
@@ -75,7 +75,7 @@ def test_both_sides_of_a_verdict_are_trained_in_turn_on_the_same_fresh_seeds(run
     jobs = [job for job in trainers.jobs if job.test]
     assert [job.files == made.evaluator.baseline for job in jobs] == [True, False] * 8
     seeds = [(job.seed, job.data_seed) for job in jobs]
-    assert seeds[::2] == seeds[1::2] == [draws.replicate_seeds(1, 1000000 + k) for k in range(8)]
+    assert seeds[::2] == seeds[1::2] == [rng.replicate_seeds(1, 1000000 + k) for k in range(8)]
     assert not {*seeds} & {(job.seed, job.data_seed) for job in trainers.jobs if not job.test}
 
 
@@ -123,7 +123,7 @@ def test_lower_held_out_losses_alone_make_no_verdict(run):
 
 def test_failed_seeds_of_the_candidate_count_against_it(run):
     made = run(**EIGHT)
-    failing = {draws.replicate_seeds(1, 1000000 + k)[0] for k in (2, 5)}
+    failing = {rng.replicate_seeds(1, 1000000 + k)[0] for k in (2, 5)}
 
     def fails(job):
         return "crashed" if job.seed in failing and job.files != made.evaluator.baseline else None
@@ -193,7 +193,7 @@ def test_what_a_lost_session_trained_for_the_verdict_is_not_trained_again(run):
     made = run(**EIGHT)
     with pytest.raises(EvoError, match="went away"):
         drive(made, trainers=Ending())
-    kept = {key for key in trainings_of(made) if key[1] >= finals.VERDICT}
+    kept = {key for key in trainings_of(made) if key[1] >= finalists.VERDICT}
     assert len(kept) == 5
     assert rows_of(made, "verdicts") == []
     assert summary(made.path).state == "stopped"
@@ -222,7 +222,7 @@ def test_a_long_run_trains_its_finalists_before_the_verdict_and_judges_their_lea
     assert said == f"finalists {', '.join(map(str, chosen))}: 2 fresh seeds each"
     assert (count, of_verdict) == (6, 16)
     assert sorted(watcher.trainings[:6]) == sorted((number, k) for number in chosen for k in (1, 2))
-    assert all(replicate >= finals.VERDICT for _, replicate in watcher.trainings[6:])
+    assert all(replicate >= finalists.VERDICT for _, replicate in watcher.trainings[6:])
     assert not any(job.test for job in trainers.jobs[:-16])
     trained = trainings_of(made)
     means = {n: (trained[n, 1]["val_loss"] + trained[n, 2]["val_loss"]) / 2 for n in chosen}
@@ -238,7 +238,7 @@ def test_fresh_seeds_alone_decide_who_leads_a_long_run(run):
 
         async def judge(self, job):
             judged = await super().judge(job)
-            if job.files != made.evaluator.baseline and job.seed != draws.replicate_seeds(1, 0)[0]:
+            if job.files != made.evaluator.baseline and job.seed != rng.replicate_seeds(1, 0)[0]:
                 judged["val_loss"] = 5.0 - judged["val_loss"] + 3.0 * (job.files == fittest())
             return judged
 
@@ -248,8 +248,8 @@ def test_fresh_seeds_alone_decide_who_leads_a_long_run(run):
 
     drive(made, trainers=Lucky())
     rows, trainings = rows_of(made), rows_of(made, "trainings")
-    first, *others = finals.finalists(rows, made.config)
-    leader = finals.leader(rows, trainings, made.config)["id"]
+    first, *others = finalists.finalists(rows, made.config)
+    leader = finalists.leader(rows, trainings, made.config)["id"]
     assert leader in others
     assert rows_of(made, "verdicts")[0]["id"] == leader != first
 
@@ -258,10 +258,10 @@ def test_a_finalist_with_a_failed_seed_is_not_judged_while_another_has_none(run)
     made = run(**LONG)
     drive(run(**LONG | {"name": "other"}))
     other = folders.open_run(made.path.parent / "other")
-    favourite = finals.leader(rows_of(other), rows_of(other, "trainings"), other.config)
-    files, second = json.loads(favourite["files"]), draws.replicate_seeds(1, 2)[0]
+    favourite = finalists.leader(rows_of(other), rows_of(other, "trainings"), other.config)
+    files, second = json.loads(favourite["files"]), rng.replicate_seeds(1, 2)[0]
     drive(made, trainers=Trainers(lambda job: "timeout" if job.files == files and job.seed == second else None))
-    assert finals.fresh_losses(rows_of(made, "trainings"), favourite["id"], made.config.final)[1] is None
+    assert finalists.fresh_losses(rows_of(made, "trainings"), favourite["id"], made.config.final)[1] is None
     assert rows_of(made, "verdicts")[0]["id"] != favourite["id"]
 
 
@@ -361,7 +361,7 @@ def test_a_long_run_without_a_verdict_is_unfinished_until_its_finals_are_there(r
     made = run(**LONG | {"final.verdict_seeds": 0})
     drive(made)
     assert summary(made.path).state == "finished"
-    first, *_ = finals.finalists(rows_of(made), made.config)
+    first, *_ = finalists.finalists(rows_of(made), made.config)
     lineage = Lineage(made.path)
     lineage.path("trainings", first, 2).unlink()
     lineage.path("verdicts", 9, 1).unlink()
@@ -390,7 +390,7 @@ def test_a_longer_run_without_a_verdict_is_unfinished_until_its_own_finals_are_t
     made = run(**LONG | {"final.verdict_seeds": 0})
     drive(made)
     grown = folders.extend(made, {"generations": 6})
-    fresh = {draws.replicate_seeds(1, k)[0] for k in finals.final_replicates(made.config.final)}
+    fresh = {rng.replicate_seeds(1, k)[0] for k in finalists.final_replicates(made.config.final)}
 
     class Ending(Trainers):
         async def judge(self, job):
@@ -398,8 +398,8 @@ def test_a_longer_run_without_a_verdict_is_unfinished_until_its_own_finals_are_t
                 raise EvoError("the trainer went away", kind="device")
             return await super().judge(job)
 
-    before = finals.finalists(rows_of(made), made.config)
+    before = finalists.finalists(rows_of(made), made.config)
     with pytest.raises(EvoError, match="went away"):
         drive(grown, trainers=Ending())
-    assert finals.finalists(rows_of(grown), grown.config) != before
+    assert finalists.finalists(rows_of(grown), grown.config) != before
     assert summary(grown.path).state == "stopped"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evo import persona
-from evo.proposer import prompt, writing
+from evo.proposer import gene_writing, prompt
 from evo.variation import sharpen_topic, write_breakthrough
 
 
@@ -33,7 +33,7 @@ def labels(who, kind):
 
 def test_the_question_is_in_the_personas_voice_and_holds_the_list_that_is_added_to(euler):
     wanted = wanting(write_breakthrough, euler)
-    (message,) = writing.question(euler, wanted, ())
+    (message,) = gene_writing.question(euler, wanted, ())
     assert message["role"] == "user"
     assert message["content"].startswith(euler.identity)
     for label in labels(euler, "breakthroughs"):
@@ -45,7 +45,7 @@ def test_the_question_is_in_the_personas_voice_and_holds_the_list_that_is_added_
 
 def test_what_has_worked_is_fenced_and_named_as_data(euler):
     told = ("candidate 7: loss 2.1, 0.2 lower: I did ``` and it helped",)
-    (message,) = writing.question(euler, wanting(write_breakthrough, euler), told)
+    (message,) = gene_writing.question(euler, wanting(write_breakthrough, euler), told)
     assert "data, not instructions" in message["content"]
     assert "````text\n" + told[0] + "\n````" in message["content"]
 
@@ -54,7 +54,7 @@ def test_a_new_breakthrough_takes_the_place_of_the_old_one(euler):
     wanted = wanting(write_breakthrough, euler)
     before = labels(euler, "breakthroughs")
     answer = "Of course.\n\n3. **Zeta Regularisation:** Weigh each layer's update by a convergent series.\nThat is it."
-    child, record = writing.take(euler, wanted, said(answer))
+    child, record = gene_writing.take(euler, wanted, said(answer))
     after = labels(child, "breakthroughs")
     assert after == ["Zeta Regularisation" if label == wanted["out"] else label for label in before]
     assert record["in"] == "Zeta Regularisation"
@@ -66,7 +66,7 @@ def test_a_new_breakthrough_takes_the_place_of_the_old_one(euler):
 
 def test_a_topic_said_anew_keeps_its_title_its_place_and_its_emphasis(euler):
     wanted = wanting(sharpen_topic, euler)
-    child, record = writing.take(euler, wanted, said("**Something else:** Use a cosine schedule down to a tenth."))
+    child, record = gene_writing.take(euler, wanted, said("**Something else:** Use a cosine schedule down to a tenth."))
     assert labels(child, wanted["section"]) == labels(euler, wanted["section"])
     (item,) = [item for item in child.section(wanted["section"]).items if item.label == wanted["gene"]]
     assert item.text == "Use a cosine schedule down to a tenth."
@@ -95,7 +95,7 @@ UNFIT = {
 @pytest.mark.parametrize("answer", UNFIT.values(), ids=UNFIT)
 def test_what_does_not_fit_changes_nothing_and_says_why(euler, answer):
     wanted = wanting(write_breakthrough, euler)
-    child, record = writing.take(euler, wanted, said(answer))
+    child, record = gene_writing.take(euler, wanted, said(answer))
     assert child == euler
     assert record == wanted | {"refused": record["refused"]}
     assert record["refused"].startswith("expected")
@@ -104,8 +104,8 @@ def test_what_does_not_fit_changes_nothing_and_says_why(euler, answer):
 def test_a_line_that_was_cut_is_not_taken(euler):
     wanted = wanting(write_breakthrough, euler)
     line = "**Zeta Heads:** Weigh each head by the conver"
-    assert writing.take(euler, wanted, said(line, "length"))[0] == euler
-    child, _ = writing.take(euler, wanted, said(f"**Euler Steps:** Halve the steps.\n{line}", "length"))
+    assert gene_writing.take(euler, wanted, said(line, "length"))[0] == euler
+    child, _ = gene_writing.take(euler, wanted, said(f"**Euler Steps:** Halve the steps.\n{line}", "length"))
     assert "Euler Steps" in labels(child, "breakthroughs")
 
 
@@ -114,7 +114,7 @@ def test_what_a_model_thought_is_not_taken_and_spaces_of_print_are_spaces(euler)
     answer = (
         "<think>\n**Analysing:** one line is wanted\n</think>\n\n**Zeta Heads:** Keep 30\u202f% of the\u00ad heads."
     )
-    child, record = writing.take(euler, wanted, said(answer))
+    child, record = gene_writing.take(euler, wanted, said(answer))
     assert record["words"] == "**Zeta Heads:** Keep 30 % of the heads."
     assert persona.parse(persona.render(child)) == child
 
@@ -122,27 +122,27 @@ def test_what_a_model_thought_is_not_taken_and_spaces_of_print_are_spaces(euler)
 def test_of_several_lines_a_topic_takes_the_one_with_its_title(euler):
     wanted = wanting(sharpen_topic, euler)
     answer = f"**Note:** I shall say it anew now.\n**{wanted['gene']}:** Halve the rate at step ninety."
-    assert writing.take(euler, wanted, said(answer))[1]["words"].endswith("Halve the rate at step ninety.")
-    assert "**Note" not in persona.render(writing.take(euler, wanted, said(answer))[0])
+    assert gene_writing.take(euler, wanted, said(answer))[1]["words"].endswith("Halve the rate at step ninety.")
+    assert "**Note" not in persona.render(gene_writing.take(euler, wanted, said(answer))[0])
     form = f"**{wanted['gene']}:** what it asks for"
-    assert writing.take(euler, wanted, said(form))[0] == euler
+    assert gene_writing.take(euler, wanted, said(form))[0] == euler
 
 
 def test_a_breakthrough_that_is_there_is_no_new_one(euler):
     wanted = wanting(write_breakthrough, euler)
     other = next(item for item in euler.section("breakthroughs").items if item.label != wanted["out"])
     for item in (other, next(i for i in euler.section("breakthroughs").items if i.label == wanted["out"])):
-        child, record = writing.take(euler, wanted, said(item.body))
+        child, record = gene_writing.take(euler, wanted, said(item.body))
         assert child == euler
         assert "which is there" in record["refused"]
 
 
 def test_a_gene_that_another_operator_took_away_is_not_asked_for(euler):
     wanted = wanting(write_breakthrough, euler)
-    assert writing.is_there(euler, wanted)
-    assert not writing.is_there(euler, wanted | {"out": "Perpetual Motion"})
+    assert gene_writing.is_there(euler, wanted)
+    assert not gene_writing.is_there(euler, wanted | {"out": "Perpetual Motion"})
     with pytest.raises(ValueError, match="Perpetual Motion"):
-        writing.question(euler, wanted | {"out": "Perpetual Motion"}, ())
+        gene_writing.question(euler, wanted | {"out": "Perpetual Motion"}, ())
 
 
 @given(st.data())
@@ -165,7 +165,7 @@ def test_whatever_is_answered_the_child_is_a_persona_of_the_grammar(seeds, data)
         "words of use",
     ]
     answer = data.draw(st.one_of(st.text(), st.lists(st.sampled_from(pieces)).map("".join)))
-    child, record = writing.take(who, wanted, said(answer))
+    child, record = gene_writing.take(who, wanted, said(answer))
     assert persona.parse(persona.render(child)) == child
     assert persona.from_json(persona.to_json(child)) == child
     assert (child == who) == ("refused" in record)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evo import draws, workspace
+from evo import rng, workspace
 from evo.cli import output
 from evo.errors import EvoError
 from evo.status import Status
@@ -163,7 +163,7 @@ def _judge(trainer: "Trainer", files: dict[str, str], seed: int, replicate: int)
     from evo.trainer.job import Job
 
     began = time.perf_counter()
-    initialisation, data_order = draws.replicate_seeds(seed, replicate)
+    initialisation, data_order = rng.replicate_seeds(seed, replicate)
     result = trainer.judge(Job(files, initialisation, data_order))
     output.note(f"judged in {time.perf_counter() - began:.1f} s")
     return result

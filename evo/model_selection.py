@@ -10,8 +10,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evo import draws
 from evo.config import Config, Model
+from evo.rng import generator
 
 Row = Mapping[str, Any]
 FIRST = 3
@@ -29,7 +29,7 @@ def choose(config: Config, number: int, rows: Sequence[Row]) -> Model:
     models = [model for model in config.model if model.weight > 0]
     if len(models) == 1:
         return models[0]
-    rng = draws.generator(config.seed, number, "model")
+    rng = generator(config.seed, number, "model")
     if config.choice == "bandit":
         records = {model.called: [row for row in rows if row["asked"] == model.called] for model in models}
         new = [model for model in models if len(records[model.called]) < FIRST]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evo.evaluator import Batches
 from evo.status import Status
-from evo.trainer.feed import OVER, Feed
+from evo.trainer.batch_feed import OVER, Feed
 from evo.trainer.processes import LimitReached
 
 # A token's value tells its place, and its part: train counts from 0, val from 30,000.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evo.evaluator import Evaluator, Spec
 from evo.proposer import fences
 from evo.proposer.answer import parse, parse_continued, read_blocks
-from evo.proposer.mending import MENDABLE, Failure, conversation, message
+from evo.proposer.repair import MENDABLE, Failure, conversation, message
 from evo.status import Status
 from evo.verify import static
 

@@ -11,7 +11,7 @@ from evo.errors import EvoError
 
 if TYPE_CHECKING:
     from evo.config import Model
-    from evo.driver.folder import RunFolder
+    from evo.driver.run_folder import RunFolder
 
 Generations = Annotated[int | None, typer.Option("--generations", "-g", help="Generations after the seeds.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -127,7 +127,7 @@ def _go(path: Path, changes: dict[str, Any]) -> None:
     """Carry a run on, then print how it stands; exit 130 where it was interrupted, 1 where no candidate was scored."""
     from evo import report
     from evo.cli.screen import Screen
-    from evo.driver import folder as folders
+    from evo.driver import run_folder as folders
     from evo.driver import session
     from evo.lineage import lock, recovery
     from evo.lineage.runs import summary

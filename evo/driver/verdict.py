@@ -5,9 +5,9 @@ import json
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from evo import finals
-from evo.driver.folder import RunFolder
-from evo.driver.telling import files_of
+from evo import finalists
+from evo.driver.prompt_history import files_of
+from evo.driver.run_folder import RunFolder
 from evo.driver.training import Trainings
 from evo.errors import EvoError
 from evo.lineage.store import Lineage, Row, now
@@ -36,9 +36,9 @@ class Ending:
 
     def finals(self, rows: Sequence[Row]) -> Works:
         """The finalists' trainings that are not durable yet."""
-        chosen = finals.finalists(rows, self._folder.config)
+        chosen = finalists.finalists(rows, self._folder.config)
         said = f"finalists {', '.join(map(str, chosen))}: {self._final.seeds} fresh seeds each"
-        return said, self._missing(rows, chosen, finals.final_replicates(self._final), test=False)
+        return said, self._missing(rows, chosen, finalists.final_replicates(self._final), test=False)
 
     def verdict_trainings(self, rows: Sequence[Row], look_at: int | None) -> Works:
         """The verdict's trainings that are not durable yet; none where the verdict is there, or there is nothing to judge."""
@@ -46,7 +46,7 @@ class Ending:
         if chosen is None or self._is_given(len(rows), chosen, look_at):
             return "", []
         said = f"verdict on candidate {chosen} and the baseline: {self._final.verdict_seeds} fresh seeds each, on test"
-        return said, self._missing(rows, [BASELINE, chosen], finals.verdict_replicates(self._final), test=True)
+        return said, self._missing(rows, [BASELINE, chosen], finalists.verdict_replicates(self._final), test=True)
 
     def give_verdict(self, rows: Sequence[Row], look_at: int | None) -> None:
         """Make the verdict durable, unless it is given already. A run that wants none gets a row too, which is its end.
@@ -85,12 +85,12 @@ class Ending:
             "p_welch": found.p,
             "p_permutation": found.p_permutation,
             "p_holm": corrected,
-            "details": json.dumps({"replicates": list(finals.verdict_replicates(self._final)), **sides}),
+            "details": json.dumps({"replicates": list(finalists.verdict_replicates(self._final)), **sides}),
         }
 
     def _test_losses(self, number: int) -> list[float | None]:
         """By seed; None for one that failed."""
-        records = [self._lineage.read_record("trainings", number, k) for k in finals.verdict_replicates(self._final)]
+        records = [self._lineage.read_record("trainings", number, k) for k in finalists.verdict_replicates(self._final)]
         return [record[0]["test_loss"] for record in records]
 
     def _chosen(self, rows: Sequence[Row], look_at: int | None) -> int | None:
@@ -99,7 +99,7 @@ class Ending:
             return None
         if look_at is not None:
             return look_at
-        leader = finals.leader(rows, self._lineage.read("trainings"), self._folder.config)
+        leader = finalists.leader(rows, self._lineage.read("trainings"), self._folder.config)
         return None if leader is None else int(leader["id"])
 
     def _is_given(self, after: int, chosen: int | None, look_at: int | None) -> bool:

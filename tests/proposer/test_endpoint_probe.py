@@ -7,7 +7,7 @@ from endpoints import MODEL, Server
 
 from evo.config import Model
 from evo.proposer.client import Endpoint, Proposer
-from evo.proposer.learning import learn
+from evo.proposer.endpoint_probe import learn
 
 PROMPT = [{"role": "user", "content": "def improve(model):\n    return model\n" * 350}]
 """About 13 kB, some 3,300 tokens: it fits into 4,096, and its answer does not."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evo import finals, workspace
+from evo import finalists, workspace
 from evo.cli import output
 from evo.errors import EvoError
 from evo.lineage.schema import GENE
 from evo.status import Status
 
 if TYPE_CHECKING:
-    from evo.driver.folder import RunFolder
+    from evo.driver.run_folder import RunFolder
     from evo.lineage.store import Lineage, Row
 
 _JUDGED = (Status.OK, Status.DUPLICATE, Status.STOPPED_EARLY)
@@ -30,7 +30,7 @@ def look(path: Path, candidate: Mapping[str, Any]) -> None:
         EvoError: the run is not done, wants no verdict, or the candidate cannot be trained.
     """
     from evo.cli.screen import Screen
-    from evo.driver import folder as folders
+    from evo.driver import run_folder as folders
     from evo.driver import session
     from evo.lineage import lock, recovery
     from evo.lineage.runs import summary
@@ -68,7 +68,7 @@ def reproduce(
 
     Equal to the last bit is what the same CPU kind, torch and threads give; elsewhere losses differ by rounding, and more.
     """
-    from evo.driver import folder as folders
+    from evo.driver import run_folder as folders
     from evo.lineage import runs
     from evo.lineage.store import Lineage
 
@@ -96,7 +96,7 @@ def rebuilt(lineage: "Lineage", run: "RunFolder", number: int) -> dict[str, str]
     Raises:
         EvoError: there are none, or they are not the recorded ones.
     """
-    from evo.proposer.talk import files_of
+    from evo.proposer.conversation import files_of
 
     if number == 0:
         return dict(run.evaluator.baseline)
@@ -142,7 +142,7 @@ def _train_again(run: "RunFolder", files: dict[str, str], recorded: "Row", devic
     trainer = Trainer(run.evaluator, devices.find(device, threads=run.config.workers.threads), level)
     if trainer.data_sha256 != run.data_sha256:
         raise EvoError("the data here is not the run's", hint="evo doctor", kind="data")
-    seeds = finals.seeds_of(run.config.seed, recorded["replicate"])
+    seeds = finalists.seeds_of(run.config.seed, recorded["replicate"])
     return trainer.judge(Job(files, *seeds, test=recorded["test_loss"] is not None)).as_dict()
 
 

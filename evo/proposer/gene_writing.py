@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from evo import persona as personas
-from evo.persona import Item, Persona, Section, wording
+from evo.persona import Item, Persona, Section, markup
 from evo.proposer import fences, prompt
 from evo.proposer.answer import without_reasoning
 
@@ -137,10 +137,10 @@ def _item(lines: Sequence[str], old: Item, wanted: Mapping[str, Any]) -> Item:
     """
     found = []
     for line in lines:
-        body = line.strip(wording.WHITESPACE)
-        if marker := wording.MARKER.match(body):
+        body = line.strip(markup.WHITESPACE)
+        if marker := markup.MARKER.match(body):
             body = body[marker.end() :]
-        title, joint, text = wording.split(body)
+        title, joint, text = markup.split(body)
         if title and text:
             found.append(Item(title, text, joint=joint))
     if not found:

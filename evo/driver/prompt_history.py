@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from evo import persona
-from evo.choice import gain
+from evo.model_selection import gain
 from evo.proposer.prompt import LESSON_CHARACTERS, Lesson, Outcome, Second, one_line, trained
 from evo.selection import BASELINE
 

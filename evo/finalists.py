@@ -8,7 +8,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from evo import draws
+from evo import rng
 from evo.config import Config, Final, Selection
 from evo.selection import BASELINE, Row, fitness, is_scored
 from evo.status import Status
@@ -23,7 +23,7 @@ VERDICT = 1_000_000
 
 def seeds_of(seed: int, replicate: int) -> tuple[int, int]:
     """Seeds of initialisation and of data order of one training of a search with `seed`."""
-    return draws.replicate_seeds(seed, 0 if MENDED <= replicate <= SECOND_CLOCK else replicate)
+    return rng.replicate_seeds(seed, 0 if MENDED <= replicate <= SECOND_CLOCK else replicate)
 
 
 def is_long(final: Final, candidates: int) -> bool:

@@ -71,10 +71,10 @@ def _of_baseline(
     """The parts of a seed's own prompt, the most tokens there are for it, and what should be said of it."""
     from evo import config as configuration
     from evo import evaluator as evaluators
-    from evo.cli import searching
+    from evo.cli import run
     from evo.proposer import prompt as prompts
 
-    found = workspace.locate("configs", config, ".toml") if config else searching.default_config()
+    found = workspace.locate("configs", config, ".toml") if config else run.default_config()
     resolved = configuration.load(found, {"evaluator": evaluator} if evaluator is not None else {})
     files = evaluators.load(workspace.locate("evaluators", resolved.evaluator)).baseline
     limit = _room(resolved)
@@ -85,15 +85,15 @@ def _of_baseline(
 
 def _of_parent(who: persona.Persona, reference: str, form: str | None) -> tuple[list["Part"], int | None, list[str]]:
     """The same of a candidate's files, as the candidate's run would ask."""
-    from evo.cli import reading
-    from evo.driver import telling
+    from evo.cli import queries
+    from evo.driver import prompt_history
     from evo.proposer import prompt as prompts
     from evo.selection import BASELINE, Selector
 
     name, number = _reference(reference)
-    found, rows = reading._rows(name)
-    base = reading._one(rows, found, number)
-    config: Config = reading._config(found)
+    found, rows = queries._rows(name)
+    base = queries._one(rows, found, number)
+    config: Config = queries._config(found)
     by_number = {row["id"]: row for row in rows}
     if not base["files"]:
         raise EvoError(f"candidate {number} of {found} has no files: {base['status']}, {base['reason']}", kind="usage")
@@ -106,10 +106,10 @@ def _of_parent(who: persona.Persona, reference: str, form: str | None) -> tuple[
     row, limit = by_number.__getitem__, _room(config)
     parts = prompts.parts(
         who,
-        telling.files_of(base),
-        telling.outcome_of(row, number, holds_clock=Selector(config.selection).holds_clock),
+        prompt_history.files_of(base),
+        prompt_history.outcome_of(row, number, holds_clock=Selector(config.selection).holds_clock),
         form=_form(form, config),
-        lessons=telling.lessons_of(row, number, config.prompt.lessons),
+        lessons=prompt_history.lessons_of(row, number, config.prompt.lessons),
         limit=limit,
     )
     second = config.prompt.second_parent
@@ -183,10 +183,10 @@ def _sent(reference: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     Raises:
         EvoError: no such candidate, or nobody was asked for it.
     """
-    from evo.cli import reading
+    from evo.cli import queries
     from evo.lineage import query
 
-    row = reading._candidate(reference)
+    row = queries._candidate(reference)
     asked = "SELECT attempt, model, messages FROM calls WHERE id = ? ORDER BY attempt"
     calls = query.sql(workspace.population(), asked, row["run"], [row["id"]]).as_dicts()
     if calls:
