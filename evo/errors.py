@@ -35,5 +35,5 @@ class EvoError(Exception):
 
     @property
     def exit_code(self) -> int:
-        """2 for a usage error, else 1."""
-        return 2 if self.kind == "usage" else 1
+        """Exit status: 2 for bad arguments or a bad configuration, else 1."""
+        return 2 if self.kind in ("usage", "config") else 1

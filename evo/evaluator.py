@@ -109,6 +109,12 @@ class Evaluator(_Table):
         """This evaluator on another text; None keeps its own. A path is relative to the working directory."""
         if source is None and path is None:
             return self
+        if path is not None and (source or self.spec.data.source) == "plays":
+            raise EvoError(
+                f"expected no data.path with the data source plays, found {path!r}",
+                hint="for a tiny-Shakespeare file add --data shakespeare; for a folder of text files: --data FOLDER",
+                kind="usage",
+            )
         where = str(Path(path).resolve()) if path else None
         data = DataSource.model_validate(
             {"source": source or self.spec.data.source, "path": where, "tokens": self.spec.data.tokens}

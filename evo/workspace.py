@@ -53,6 +53,15 @@ def seeds_folder() -> Path:
 
 def create(target: Path) -> list[Path]:
     """Make `target` a workspace with its four folders; existing files stay as they are. Returns what was written."""
+    try:
+        return _copy_builtin(target)
+    except OSError as error:
+        raise EvoError(
+            f"expected a folder that can be written, found {target}: {error.strerror}", hint="give another DIR", kind="usage"
+        ) from None
+
+
+def _copy_builtin(target: Path) -> list[Path]:
     written = []
     for folder in FOLDERS:
         source = builtin() / folder

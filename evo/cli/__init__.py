@@ -14,8 +14,13 @@ def main() -> None:
     """The `evo` command."""
     from evo.cli.app import app
 
+    arguments = sys.argv[1:]
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "--debug" in options:  # accepted anywhere, since a user adds it at the end of a command that failed
+        arguments.remove("--debug")
+        arguments.insert(0, "--debug")
     try:
-        app(prog_name="evo")
+        app(arguments, prog_name="evo")
     except EvoError as error:
         _tell(error)
         sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-"""The commands put together, and the options of the program itself."""
+"""The Typer application: all commands, and the global options."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ import evo
 from evo.cli import check, doctor, personas, prompt, queries, reproduce, run, serve
 
 app = typer.Typer(
-    help="Evolve personas, and the small-GPT training code that a model writes when each of them is asked.\n\n"
+    help="Search for the personas and the small-GPT training code that give the lowest validation loss.\n\n"
     "Start with: evo run --generations 5",
     no_args_is_help=True,
     add_completion=False,
@@ -28,11 +28,14 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def program(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Distribution, version and path.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the distribution, its version and its path."
+        ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print a traceback with each error.")] = False,
 ) -> None:
-    """Options of the program itself."""
+    """Handle the global options."""
     if debug:
         os.environ["EVO_DEBUG"] = "1"
 
@@ -46,7 +49,8 @@ app.command("best")(queries.best)
 app.command("diff")(queries.diff)
 app.command("sql")(queries.sql)
 app.command("prompt")(prompt.prompt)
-app.add_typer(personas.seeds_app, name="seeds")
+app.add_typer(personas.personas_app, name="personas")
+app.add_typer(personas.personas_app, name="seeds", hidden=True)  # the old name
 app.command("check")(check.check)
 app.command("evaluate")(check.evaluate)
 app.command("reproduce")(reproduce.reproduce)

@@ -57,8 +57,11 @@ def check(
     for replicate in range(trainings):
         results.append(_judge(trainer, judged.baseline, seed, replicate))
         if not json and (replicate == 0 or results[-1].status != Status.OK):
-            print(f"\nbaseline, seed {replicate}:")
+            print(f"\nbaseline, replicate {replicate}:")
             _tell(results[-1])
+        if results[-1].status != Status.OK:
+            output.note("the baseline failed: it is not trained on further seeds")
+            break
     noise = _noise([r.val_loss for r in results if r.val_loss is not None])
     if not json:
         print("\n" + "\n".join(noise["says"]) + "\n")
@@ -79,7 +82,7 @@ def _noise(losses: list[float]) -> dict[str, Any]:
     from evo.verify.statistics import detectable_difference
 
     if len(losses) < 2:
-        return {"losses": losses, "says": ["one seed tells nothing of noise: --trainings 5"]}
+        return {"losses": losses, "says": ["noise needs at least 2 trained seeds: see --trainings"]}
     sd = statistics.stdev(losses)
     shown = {n: detectable_difference(sd, n) for n in (2, 3, 5, 8)}
     says = [

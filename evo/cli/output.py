@@ -97,6 +97,11 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number with its noun, in the plural unless the number is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def fields(values: Mapping[str, Any]) -> None:
     """`name: value` lines on stdout."""
     width = max((len(name) for name in values), default=0)

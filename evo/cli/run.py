@@ -7,65 +7,123 @@ import typer
 
 from evo import workspace
 from evo.cli import output
+from evo.cli.output import counted
 from evo.errors import EvoError
 
 if TYPE_CHECKING:
     from evo.config import Model
     from evo.driver.run_folder import RunFolder
 
-Generations = Annotated[int | None, typer.Option("--generations", "-g", help="Generations after the seeds.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
-Slots = Annotated[int | None, typer.Option(help="Trainings at a time.")]
-BudgetUsd = Annotated[float | None, typer.Option(help="US dollars that the run may spend; needs the models' prices.")]
-BudgetTokens = Annotated[int | None, typer.Option(help="Tokens that it may use, in and out.")]
-BudgetHours = Annotated[float | None, typer.Option(help="Hours of a session after which nothing new is asked for.")]
-BudgetCandidates = Annotated[int | None, typer.Option(help="Candidates that models may be asked for.")]
+SEARCH, TASK, MODEL, BUDGET, MACHINE = "Search", "Task", "Model", "Budget", "Machine"
+"""Panels of the help screen."""
+
+Generations = Annotated[
+    int | None,
+    typer.Option("--generations", "-g", help="Number of generations after generation 0.", rich_help_panel=SEARCH),
+]
+Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda or mps.", rich_help_panel=MACHINE)]
+Slots = Annotated[int | None, typer.Option(help="Number of trainings that run at once.", rich_help_panel=MACHINE)]
+BudgetUsd = Annotated[
+    float | None,
+    typer.Option(help="US dollars that the run may spend. Needs the prices of the models.", rich_help_panel=BUDGET),
+]
+BudgetTokens = Annotated[
+    int | None, typer.Option(help="Tokens that the run may use, input and output.", rich_help_panel=BUDGET)
+]
+BudgetHours = Annotated[
+    float | None, typer.Option(help="Hours after which this session requests nothing new.", rich_help_panel=BUDGET)
+]
+BudgetCandidates = Annotated[
+    int | None, typer.Option(help="Candidates that may be requested from models.", rich_help_panel=BUDGET)
+]
 
 
 def run(
-    config: Annotated[str | None, typer.Option("--config", "-c", help="A TOML file, or a name in configs/.")] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", help="TOML file, or a name in configs/.", rich_help_panel=SEARCH),
+    ] = None,
     generations: Generations = None,
-    population: Annotated[int | None, typer.Option(help="Candidates a generation.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="Seed personas by name or path, comma-separated; default all.")
+    population: Annotated[int | None, typer.Option(help="Candidates per generation.", rich_help_panel=SEARCH)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed (an integer) of every draw.", rich_help_panel=SEARCH)
     ] = None,
-    evaluator: Annotated[str | None, typer.Option(help="A folder, or a name in evaluators/.")] = None,
-    data: Annotated[str | None, typer.Option(help="plays, shakespeare, or a folder of text.")] = None,
+    personas: Annotated[
+        str | None,
+        typer.Option(
+            help="Personas to start from: names or paths, comma-separated. Default: all.", rich_help_panel=SEARCH
+        ),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", hidden=True, help="Old name of --personas.")] = None,
+    selection: Annotated[
+        str | None, typer.Option(help="Selection rule: loss, nsga2 or score.", rich_help_panel=SEARCH)
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest relative cost of a leader: 2 is twice the baseline's training time. inf ignores time.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    evaluator: Annotated[
+        str | None, typer.Option(help="Folder, or a name in evaluators/.", rich_help_panel=TASK)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="plays, shakespeare, or the path of a folder of text files.", rich_help_panel=TASK),
+    ] = None,
     data_path: Annotated[
-        str | None, typer.Option(help="An existing tiny-Shakespeare file, with --data shakespeare.")
+        str | None, typer.Option(help="Tiny-Shakespeare file, with --data shakespeare.", rich_help_panel=TASK)
     ] = None,
-    model: Annotated[str | None, typer.Option(help="The model's name; default the built-in catalogue.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible endpoint.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of the model. Default: the built-in catalogue.", rich_help_panel=MODEL)
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="URL of an OpenAI-compatible endpoint.", rich_help_panel=MODEL)
+    ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Kind of server: openai, gateway, ollama, lmstudio, vllm, llamacpp, mlx.")
+        str | None,
+        typer.Option(
+            help="Kind of server: openai, gateway, ollama, lmstudio, vllm, llamacpp, mlx.", rich_help_panel=MODEL
+        ),
     ] = None,
-    gguf: Annotated[str | None, typer.Option(help="File of a local model, served here (extra `local`).")] = None,
-    answers_from: Annotated[str | None, typer.Option(help="A run whose recorded answers are given again.")] = None,
+    gguf: Annotated[
+        str | None,
+        typer.Option(help="GGUF file of a local model, served by this run (extra `local`).", rich_help_panel=MODEL),
+    ] = None,
+    answers_from: Annotated[
+        str | None, typer.Option(help="Run whose recorded answers are replayed.", rich_help_panel=MODEL)
+    ] = None,
     budget_usd: BudgetUsd = None,
     budget_tokens: BudgetTokens = None,
     budget_hours: BudgetHours = None,
     budget_candidates: BudgetCandidates = None,
-    selection: Annotated[str | None, typer.Option(help="loss, nsga2 or score.")] = None,
-    max_cost: Annotated[float | None, typer.Option(help="Times the baseline's cost; inf takes the clock out.")] = None,
     isolation: Annotated[
-        str | None, typer.Option(help="auto: the strongest that works; or a level by name (evo doctor).")
+        str | None,
+        typer.Option(
+            help="Isolation level: auto (the strongest that works) or a level that `evo doctor` lists.",
+            rich_help_panel=MACHINE,
+        ),
     ] = None,
     device: Device = None,
     slots: Slots = None,
-    name: Annotated[str | None, typer.Option(help="Of the run; default the time.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would ask for and spend, and stop.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run. Default: the date and time.", rich_help_panel=SEARCH)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what the run would request and spend, then exit.")
+    ] = False,
 ) -> None:
-    """Start a search, and go on until every generation is done.
+    """Start a search and run it until every generation is done.
 
-    Values come from a flag, else EVO_* (EVO_MODEL__BASE_URL), else the config file, else the default.
+    A flag wins over an EVO_* variable (EVO_MODEL__BASE_URL), which wins over the config file, which wins over the default.
     """
-    source, path = ("folder", data) if data and Path(data).is_dir() else (data, data_path)
+    source, path = _data(data, data_path)
     flags: dict[str, Any] = {
         "generations": generations,
         "population": population,
         "seed": seed,
-        "seeds": seeds,
+        "seeds": personas if seeds is None else seeds,
         "evaluator": evaluator,
         "data.source": source,
         "data.path": path,
@@ -97,7 +155,7 @@ def run(
 
 
 def resume(
-    run: Annotated[str | None, typer.Argument(help="The run's name; default the latest unfinished one.")] = None,
+    run: Annotated[str | None, typer.Argument(help="Name of the run. Default: the latest unfinished one.")] = None,
     generations: Generations = None,
     device: Device = None,
     slots: Slots = None,
@@ -106,7 +164,10 @@ def resume(
     budget_hours: BudgetHours = None,
     budget_candidates: BudgetCandidates = None,
 ) -> None:
-    """Go on with a run where it stopped; with more --generations, beyond its end; with another budget, beyond that."""
+    """Continue a run from where it stopped.
+
+    A finished run continues with a larger --generations. A run that spent its budget continues with a larger budget.
+    """
     from evo.lineage.runs import find
 
     changes: dict[str, Any] = {"generations": generations, "workers.device": device, "workers.slots": slots}
@@ -116,7 +177,7 @@ def resume(
 
 
 def default_config() -> Path | None:
-    """`configs/default.toml` of this workspace, else the built-in one."""
+    """Return the path of `configs/default.toml` in this workspace, else of the built-in one."""
     try:
         return workspace.locate("configs", "default", ".toml")
     except EvoError:
@@ -124,7 +185,7 @@ def default_config() -> Path | None:
 
 
 def _go(path: Path, changes: dict[str, Any]) -> None:
-    """Carry a run on, then print how it stands; exit 130 where it was interrupted, 1 where no candidate was scored."""
+    """Continue a run, then print its summary. Exit 130 if it was interrupted, 1 if no candidate was scored."""
     from evo import report
     from evo.cli.screen import Screen
     from evo.driver import run_folder as folders
@@ -139,15 +200,15 @@ def _go(path: Path, changes: dict[str, Any]) -> None:
             output.note(said)
         run = folders.extend(opened, changes)
         output.note(
-            f"run {run.name}: {run.candidates} candidates of {run.evaluator.spec.name}, "
-            f"{run.config.generations} generations of {run.config.population}, asked of {_who(run)}"
+            f"run {run.name} on {run.evaluator.spec.name}: the baseline and {counted(run.candidates - 1, 'candidate')} "
+            f"({counted(run.config.generations, 'generation')} of {run.config.population}), proposed by {_proposers(run)}"
         )
         try:
             if summary(path).state != "finished":
                 with Screen(run.config, run.candidates) as screen:
                     session.carry_on(run, screen)
         except (session.Interrupted, KeyboardInterrupt):
-            output.note(f"stopped; nothing finished is lost. Go on with: {output.program()} resume {run.name}")
+            output.note(f"stopped; finished work is saved. Continue with: {output.program()} resume {run.name}")
             raise typer.Exit(130) from None
         lineage = Lineage(run.path)
         tables = [lineage.read(table) for table in ("candidates", "trainings", "verdicts", "calls")]
@@ -158,11 +219,31 @@ def _go(path: Path, changes: dict[str, Any]) -> None:
         raise typer.Exit(1)
 
 
+def _data(data: str | None, path: str | None) -> tuple[str | None, str | None]:
+    """Return the data source and its path from --data and --data-path.
+
+    Raises:
+        EvoError: --data is neither a source nor a folder, or contradicts --data-path.
+    """
+    if path is not None and data not in (None, "shakespeare"):
+        raise EvoError(f"expected --data shakespeare with --data-path, found --data {data}", kind="usage")
+    if data is None or data in ("plays", "shakespeare"):
+        return data, path
+    if Path(data).is_dir():
+        return "folder", data
+    found = "a file" if Path(data).is_file() else "no such folder"
+    raise EvoError(
+        f"expected --data plays, --data shakespeare or the path of a folder of text files, found {data!r} ({found})",
+        hint="put the text file into a folder of its own and give that folder",
+        kind="usage",
+    )
+
+
 def _budget(usd: float | None, tokens: int | None, hours: float | None, candidates: int | None) -> dict[str, Any]:
     return {"budget.usd": usd, "budget.tokens": tokens, "budget.hours": hours, "budget.candidates": candidates}
 
 
-def _who(run: "RunFolder") -> str:
+def _proposers(run: "RunFolder") -> str:
     return ", ".join(map(_model, run.config.model))
 
 

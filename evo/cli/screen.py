@@ -54,9 +54,9 @@ class Screen:
         better = self._best is None or (row["val_loss"] or 1e9) < self._best["val_loss"]
         if row["status"] == "ok" and affordable and better:
             self._best = row
+        self._draw()  # before the row is printed, so that the status line never lags it
         if self._fresh:
             self._print(row)
-        self._draw()
 
     def tick(self, asking: int, training: int, slots: int) -> None:
         """How many are being asked for and trained now."""
