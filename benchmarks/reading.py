@@ -12,7 +12,7 @@ COMMANDS = {
     "evo runs": ["runs"],
     "evo show": ["show"],
     "evo sql": ["sql", "SELECT count(*) FROM candidates"],
-    "evo seeds": ["seeds"],
+    "evo personas": ["personas"],
 }
 
 

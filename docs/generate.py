@@ -42,10 +42,12 @@ def reference() -> str:
 
 def _commands(command, path):
     if subcommands := getattr(command, "commands", None):
-        return [text for name, sub in subcommands.items() for text in _commands(sub, f"{path} {name}")]
+        return [
+            text for name, sub in subcommands.items() if not sub.hidden for text in _commands(sub, f"{path} {name}")
+        ]
     rows = []
     for parameter in command.params:
-        if parameter.name == "help":
+        if parameter.name == "help" or getattr(parameter, "hidden", False):
             continue
         names = ", ".join(f"`{name}`" for name in parameter.opts) if parameter.param_type_name == "option" else ""
         rows.append(

@@ -111,7 +111,7 @@ def test_a_canary_key_is_in_no_byte_that_a_run_writes_and_in_no_process_that_it_
     server = Endpoint((small_evaluator / "train_mps.py").read_text(encoding="utf-8"))
     env = os.environ | {"OPENAI_API_KEY": CANARY, "TMPDIR": str(temporary), "RAY_BACKEND_LOG_LEVEL": "debug"}
     env |= {"EVO_FINAL__VERDICT_SEEDS": "0", "EVO_REPAIRS": "0", "HOME": str(temporary / "home")}
-    flags = ("--seeds", "newton", "--population", "2", "--generations", "1", "--name", "r", "--isolation", "process")
+    flags = ("--personas", "newton", "--population", "2", "--generations", "1", "--name", "r", "--isolation", "process")
     first = ("run", "--evaluator", str(small_evaluator), *flags, "--model", "m", "--base-url", server.base_url)
     said = []
     for arguments, code in (first, 1), (("resume", "r"), 0):

@@ -58,12 +58,12 @@ def test_a_replicate_has_two_seeds_of_its_own(seed, replicate):
 def test_code_that_draws_from_the_global_generator_is_contained():
     random.seed(5)
     before = random.getstate()
-    rng, twin = random.Random(7), random.Random(7)
-    with rng.contained(rng):
+    own, twin = random.Random(7), random.Random(7)
+    with rng.contained(own):
         inside = [random.random(), random.randint(0, 100)]
     assert inside == [twin.random(), twin.randint(0, 100)]
     assert random.getstate() == before
-    assert rng.random() == twin.random()  # it went on where the contained code had left it
+    assert own.random() == twin.random()  # it went on where the contained code had left it
 
 
 def test_an_exception_inside_leaves_the_global_generator_as_it_was():

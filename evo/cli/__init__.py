@@ -1,6 +1,6 @@
-"""The command line: results on stdout, progress and errors on stderr, exit 0, 1 (failed), 2 (usage) or 130 (interrupted).
+"""Command line. Results go to stdout, progress and errors to stderr. Exit 0, 1 (failed), 2 (usage) or 130 (interrupted).
 
-Importing it loads neither torch nor ray; commands import what they need.
+Importing this package loads neither torch nor ray.
 """
 
 import json
@@ -11,7 +11,7 @@ from evo.errors import EvoError
 
 
 def main() -> None:
-    """The `evo` command."""
+    """Run the `evo` command."""
     from evo.cli.app import app
 
     arguments = sys.argv[1:]
@@ -22,18 +22,18 @@ def main() -> None:
     try:
         app(arguments, prog_name="evo")
     except EvoError as error:
-        _tell(error)
+        _print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("evo: interrupted; `evo resume` goes on with a run", file=sys.stderr)
+        print("evo: interrupted; continue a run with `evo resume`", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
-def _tell(error: EvoError) -> None:
-    """One or two lines on stderr, and with --json an envelope on stdout."""
+def _print_error(error: EvoError) -> None:
+    """Print an error in one or two lines on stderr, and with --json as an envelope on stdout."""
     if os.environ.get("EVO_DEBUG"):
         import traceback
 

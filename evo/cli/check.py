@@ -1,4 +1,4 @@
-"""`evo check` and `evo evaluate`: one evaluator, or one folder of files, judged as a search judges, without a search."""
+"""Commands `evo check` and `evo evaluate`: judge an evaluator, or a folder of files, without a search."""
 
 import statistics
 import time
@@ -17,27 +17,29 @@ if TYPE_CHECKING:
     from evo.trainer.job import Judgement
     from evo.trainer.trainer import Trainer
 
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Isolation = Annotated[str, typer.Option("--isolation", help="auto: the strongest that works; or a level by name.")]
-Seed = Annotated[int, typer.Option(help="As in a run: the same seed and replicate train the same.")]
-Evaluator_ = Annotated[str, typer.Argument(metavar="EVALUATOR", help="A folder, or a name in evaluators/.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DeviceName = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda or mps.")]
+Isolation = Annotated[
+    str, typer.Option("--isolation", help="Isolation level: auto (the strongest that works) or a name.")
+]
+Seed = Annotated[int, typer.Option(help="Random seed. The same seed and replicate give the same training.")]
+Evaluator_ = Annotated[str, typer.Argument(metavar="EVALUATOR", help="Folder, or a name in evaluators/.")]
 
 
 def check(
     evaluator: Evaluator_ = "tiny_gpt",
     trainings: Annotated[
-        int, typer.Option(help="Seeds on which the baseline is trained, to know its noise.", min=1)
+        int, typer.Option(help="Number of seeds on which the baseline is trained to measure its noise.", min=1)
     ] = 5,
     seed: Seed = 1,
     device: DeviceName = "auto",
     isolation: Isolation = "auto",
     json: Json = False,
 ) -> None:
-    """Train an evaluator's baseline on several seeds, try the standard cheats on it, and print what was found.
+    """Check an evaluator: train its baseline on several seeds and try the standard cheats on it.
 
-    Tells whether the evaluator measures what it claims, gives the same twice, refuses cheats, and how small a difference
-    so many seeds can show. Exit 1 where a check fails.
+    Prints the noise between seeds, the smallest difference that a number of seeds can show, and one line per check. Exit 1
+    if a check fails.
     """
     from evo import testing
     from evo.corpus import PARTS, warnings
@@ -58,7 +60,7 @@ def check(
         results.append(_judge(trainer, judged.baseline, seed, replicate))
         if not json and (replicate == 0 or results[-1].status != Status.OK):
             print(f"\nbaseline, replicate {replicate}:")
-            _tell(results[-1])
+            _print_judgement(results[-1])
         if results[-1].status != Status.OK:
             output.note("the baseline failed: it is not trained on further seeds")
             break
@@ -71,14 +73,14 @@ def check(
         if not json:
             print(f"{'ok' if found.passed else 'NO':<4}{found.name}  ({output.clean(found.says)})", flush=True)
     if json:
-        told = {"trainings": [r.as_dict() for r in results], "noise": noise, "checks": [vars(c) for c in checks]}
-        output.as_json({"evaluator": judged.spec.name, "data": parts, **told})
+        report = {"trainings": [r.as_dict() for r in results], "noise": noise, "checks": [vars(c) for c in checks]}
+        output.as_json({"evaluator": judged.spec.name, "data": parts, **report})
     if any(result.status != Status.OK for result in results) or not all(c.passed for c in checks):
         raise typer.Exit(1)
 
 
 def _noise(losses: list[float]) -> dict[str, Any]:
-    """Mean, deviation, and the smallest difference that some numbers of seeds show in nine cases of ten."""
+    """Return mean and standard deviation of the losses, and the difference that n seeds detect with a power of 0.9."""
     from evo.verify.statistics import detectable_difference
 
     if len(losses) < 2:
@@ -87,7 +89,7 @@ def _noise(losses: list[float]) -> dict[str, Any]:
     shown = {n: detectable_difference(sd, n) for n in (2, 3, 5, 8)}
     says = [
         f"{len(losses)} seeds: mean {statistics.mean(losses):.4f}, standard deviation {sd:.4f} nats a token",
-        "smallest difference that n seeds each show (one-sided Welch at 0.01, nine times of ten): "
+        "smallest difference that n seeds per side detect (one-sided Welch test at 0.01, power 0.9): "
         + ", ".join(f"n = {n}: {difference:.4f}" for n, difference in shown.items()),
     ]
     return {"losses": losses, "mean": statistics.mean(losses), "sd": sd, "detectable": shown, "says": says}
@@ -96,18 +98,17 @@ def _noise(losses: list[float]) -> dict[str, Any]:
 def evaluate(
     evaluator: Evaluator_,
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where the files are; a missing one is the baseline's.")
+        Path, typer.Argument(metavar="DIR", help="Folder with the files. A missing file is the baseline's.")
     ],
     seed: Seed = 1,
-    replicate: Annotated[int, typer.Option(help="0 is what a search trains first.", min=0)] = 0,
+    replicate: Annotated[int, typer.Option(help="Replicate number. A search trains replicate 0 first.", min=0)] = 0,
     device: DeviceName = "auto",
     isolation: Isolation = "auto",
     json: Json = False,
 ) -> None:
-    """Judge the files in DIR as a candidate would be judged, with no search and no model. Exit 1 where it fails.
+    """Judge the files in DIR as a search judges a candidate. Exit 1 if they fail.
 
-    Where no isolation is stronger than a process of your own user's, it is refused until --isolation process says that you
-    trust the code.
+    If no isolation stronger than `process` works, the command is refused until you pass --isolation process.
     """
     from evo.trainer.job import Judgement
     from evo.verify import static
@@ -122,7 +123,7 @@ def evaluate(
     if json:
         output.as_json(result.as_dict())
     else:
-        _tell(result)
+        _print_judgement(result)
     if result.status != Status.OK:
         raise typer.Exit(1)
 
@@ -134,7 +135,7 @@ def _load(name: str) -> "Evaluator":
 
 
 def _files(folder: Path, evaluator: "Evaluator") -> dict[str, str]:
-    """The evaluator's files in `folder`, the baseline's where one is missing."""
+    """Return the evaluator's files from `folder`, with the baseline's in place of missing ones."""
     files = dict(evaluator.baseline)
     found = [name for name in evaluator.spec.files if (folder / name).is_file()]
     if not found:
@@ -149,7 +150,7 @@ def _files(folder: Path, evaluator: "Evaluator") -> dict[str, str]:
 
 
 def _trainer(evaluator: "Evaluator", device: str, asked: str, *, trusted: bool) -> "Trainer":
-    """The trainer; `trusted` is code that the user has written."""
+    """Return a trainer. `trusted` says that the user wrote the code it runs."""
     from evo.trainer import device as devices
     from evo.trainer import isolation
     from evo.trainer.trainer import Trainer
@@ -172,7 +173,7 @@ def _judge(trainer: "Trainer", files: dict[str, str], seed: int, replicate: int)
     return result
 
 
-def _tell(result: "Judgement") -> None:
+def _print_judgement(result: "Judgement") -> None:
     values = result.as_dict()
     tail = values.pop("output_tail")
     curve = values.pop("curve")
@@ -184,4 +185,4 @@ def _tell(result: "Judgement") -> None:
         )
         print(f"curve (step:reported validation loss): {shown}")
     if tail and result.status != Status.OK:
-        print(f"--- what it printed ---\n{output.clean(tail).rstrip()}")
+        print(f"--- output ---\n{output.clean(tail).rstrip()}")

@@ -1,4 +1,4 @@
-"""`evo doctor`: device, Ray, endpoint, isolation and data, one line each, with what to do."""
+"""Command `evo doctor`: check device, Ray, endpoint, isolation and data."""
 
 import ipaddress
 import platform
@@ -19,15 +19,15 @@ Finding = tuple[bool, str]
 
 
 def doctor(
-    config: Annotated[str | None, typer.Option("--config", "-c", help="A TOML file, or a name in configs/.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    config: Annotated[str | None, typer.Option("--config", "-c", help="TOML file, or a name in configs/.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at everything that a run needs, one line each, with what to do. Exit 1 where something is missing."""
+    """Check everything that a run needs and print what to do about each problem. Exit 1 if something is missing."""
     from evo import config as configuration
 
     path = workspace.locate("configs", config, ".toml") if config else default_config()
     settings = configuration.load(path, {})
-    looks: dict[str, Callable[[], Finding]] = {
+    checks: dict[str, Callable[[], Finding]] = {
         "device": lambda: _device(settings),
         "ray": lambda: _ray(settings),
         "endpoint": lambda: _endpoint(settings),
@@ -35,9 +35,9 @@ def doctor(
         "data": lambda: _data(settings),
     }
     found = {}
-    for what, look in looks.items():
+    for what, check in checks.items():
         try:
-            found[what] = look()
+            found[what] = check()
         except EvoError as error:
             found[what] = (False, f"{error.message}; {error.hint}" if error.hint else error.message)
         if not json:
@@ -71,7 +71,7 @@ def _ray(settings: "Config") -> Finding:
 
 
 def _ports(found: list[tuple[str, str, int]]) -> str:
-    """Where Ray listens, and how to close what others can reach. Where it starts here, it listens on loopback alone."""
+    """Describe where Ray listens, and how to close ports that other machines can reach."""
     told = ", ".join(f"{process} {address}:{port}" for process, address, port in found)
     open_ports = [port for _, address, port in found if not ipaddress.ip_address(address).is_loopback]
     if not open_ports:
@@ -84,7 +84,7 @@ def _ports(found: list[tuple[str, str, int]]) -> str:
 
 
 def _endpoint(settings: "Config") -> Finding:
-    """Every model: what is learned of an endpoint by asking it; of one that is ours to serve, that it can be served."""
+    """Probe every endpoint. Check that every model served by this run can be served."""
     from evo.driver import endpoints
 
     endpoints.check(settings, workspace.population())

@@ -1,4 +1,4 @@
-"""How results and progress are written: tables and JSON on stdout, everything else on stderr."""
+"""Output of the commands: tables and JSON on stdout, everything else on stderr."""
 
 import contextlib
 import datetime
@@ -15,7 +15,7 @@ from rich.table import Table
 
 
 class _Stderr:
-    """Stderr as it is now. What a terminal that was closed no longer takes is dropped: no run ends for want of a reader."""
+    """The current `sys.stderr`. Errors of a closed terminal are ignored, so that a run survives its terminal."""
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
@@ -31,16 +31,16 @@ class _Stderr:
 
 
 progress = Console(file=cast(TextIO, _Stderr()))
-"""Where prose and progress go."""
+"""Console for notes and progress."""
 
 
 def is_plain() -> bool:
-    """Whether stdout is piped: tables are then tab-separated."""
+    """Return whether stdout is piped. Tables are tab-separated then."""
     return not sys.stdout.isatty()
 
 
 def program() -> str:
-    """How this command can be called again as it was: by name where the shell would find it, else by its path."""
+    """Return how to call this command again: by name if it is on PATH, else by path."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return "python -m evo"
@@ -52,17 +52,17 @@ def program() -> str:
 
 
 def note(text: str) -> None:
-    """One line for people, on stderr."""
+    """Print one line on stderr."""
     progress.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def as_json(value: Any) -> None:
-    """A result as JSON on stdout; what is not a number (or no finite one) is null, as JSON has no word for it."""
+    """Print a value as JSON on stdout. NaN and infinities become null."""
     print(json.dumps(_with_nulls(value), indent=2, ensure_ascii=False, allow_nan=False, default=_plain))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A result as a table on stdout: drawn for a terminal, tab-separated with a header for a pipe."""
+    """Print a table on stdout: aligned on a terminal, tab-separated with a header in a pipe."""
     cells = [[cell(value) for value in row] for row in rows]
     if is_plain():
         for row in [list(columns), *cells]:
@@ -80,7 +80,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def cell(value: Any) -> str:
-    """One value as text."""
+    """Return one value as text."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -93,7 +93,7 @@ def cell(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that came from a candidate, without the control characters that a terminal obeys."""
+    """Return the text with control characters replaced, so that candidates cannot control the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
@@ -103,7 +103,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def fields(values: Mapping[str, Any]) -> None:
-    """`name: value` lines on stdout."""
+    """Print `name: value` lines on stdout."""
     width = max((len(name) for name in values), default=0)
     for name, value in values.items():
         print(f"{name + ':':<{width + 2}}{cell(value)}")

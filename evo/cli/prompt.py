@@ -1,4 +1,4 @@
-"""`evo prompt`: what is sent to a model, before it is, and what was. It asks nobody and loads neither torch nor ray."""
+"""Command `evo prompt`: print a prompt without sending it, or one that was sent. Imports neither torch nor ray."""
 
 import json
 import sys
@@ -21,32 +21,34 @@ Messages = Sequence[Mapping[str, str]]
 
 def prompt(
     seed: Annotated[
-        str | None, typer.Argument(metavar="[SEED]", help="A seed persona, by name or path.", show_default=False)
+        str | None, typer.Argument(metavar="[PERSONA]", help="Name or path of a persona.", show_default=False)
     ] = None,
     parent: Annotated[
         str | None,
-        typer.Option(help="With the files and the result of RUN:ID (or ID, of the latest run), not the baseline's."),
+        typer.Option(
+            help="Use the files and result of candidate RUN:ID (or ID, in the latest run) instead of the baseline's."
+        ),
     ] = None,
-    of: Annotated[str | None, typer.Option(help="What was sent for the candidate RUN:ID, every attempt.")] = None,
+    of: Annotated[str | None, typer.Option(help="Print what was sent for candidate RUN:ID, every attempt.")] = None,
     form: Annotated[
-        str | None, typer.Option(help="Of the answer: files or edits; default the configuration's.")
+        str | None, typer.Option(help="Form of the answer: files or edits. Default: the configuration's.")
     ] = None,
-    evaluator: Annotated[str | None, typer.Option(help="A folder, or a name in evaluators/.")] = None,
-    config: Annotated[str | None, typer.Option("--config", "-c", help="A TOML file, or a name in configs/.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    evaluator: Annotated[str | None, typer.Option(help="Folder, or a name in evaluators/.")] = None,
+    config: Annotated[str | None, typer.Option("--config", "-c", help="TOML file, or a name in configs/.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what would be sent for a seed persona, exactly, and how long it is; nothing is sent.
+    """Print the exact prompt of a persona and its length. Nothing is sent.
 
-    To a terminal, control characters are replaced. With --of, what was sent.
+    With --of, print the prompts that were sent for a candidate. On a terminal control characters are replaced.
     """
     if of is not None:
         _refuse(
-            "--of", {"SEED": seed, "--parent": parent, "--form": form, "--evaluator": evaluator, "--config": config}
+            "--of", {"PERSONA": seed, "--parent": parent, "--form": form, "--evaluator": evaluator, "--config": config}
         )
-        _tell_sent(of, as_json=json)
+        _print_sent(of, as_json=json)
         return
     if seed is None:
-        raise EvoError("expected a seed persona, or --of RUN:ID", hint="`evo seeds` lists the personas", kind="usage")
+        raise EvoError("expected a persona, or --of RUN:ID", hint="`evo personas` lists the personas", kind="usage")
     if form not in (None, "files", "edits"):
         raise EvoError(f"expected --form files or edits, found {form!r}", kind="usage")
     who = _persona(seed)
@@ -55,11 +57,11 @@ def prompt(
         parts, limit, notes = _of_parent(who, parent, form)
     else:
         parts, limit, notes = _of_baseline(who, evaluator, config, form)
-    _tell(parts, limit, notes, as_json=json)
+    _print_parts(parts, limit, notes, as_json=json)
 
 
 def _persona(word: str) -> persona.Persona:
-    """The seed persona that a word means, as `evo run --seeds` reads it."""
+    """Return the persona that `word` names, as `evo run --personas` reads it."""
     if Path(word).is_file():
         return persona.read_seed(Path(word)).persona
     return persona.find_seed(persona.load_seeds(workspace.seeds_folder()), word).persona
@@ -68,7 +70,7 @@ def _persona(word: str) -> persona.Persona:
 def _of_baseline(
     who: persona.Persona, evaluator: str | None, config: str | None, form: str | None
 ) -> tuple[list["Part"], int | None, list[str]]:
-    """The parts of a seed's own prompt, the most tokens there are for it, and what should be said of it."""
+    """Return the parts of a persona's first prompt, its token limit, and notes for the user."""
     from evo import config as configuration
     from evo import evaluator as evaluators
     from evo.cli import run
@@ -79,12 +81,12 @@ def _of_baseline(
     files = evaluators.load(workspace.locate("evaluators", resolved.evaluator)).baseline
     limit = _room(resolved)
     parts = prompts.parts(who, files, prompts.Outcome(None), form=_form(form, resolved), limit=limit)
-    note = f"the baseline is not trained yet: {prompts.NOT_TRAINED} stands where its held-out loss will be"
+    note = f"the baseline is not trained yet: {prompts.NOT_TRAINED} stands in place of its held-out loss"
     return parts, limit, [note]
 
 
 def _of_parent(who: persona.Persona, reference: str, form: str | None) -> tuple[list["Part"], int | None, list[str]]:
-    """The same of a candidate's files, as the candidate's run would ask."""
+    """Return the same for the files of a candidate, under the configuration of its run."""
     from evo.cli import queries
     from evo.driver import prompt_history
     from evo.proposer import prompt as prompts
@@ -99,7 +101,7 @@ def _of_parent(who: persona.Persona, reference: str, form: str | None) -> tuple[
         raise EvoError(f"candidate {number} of {found} has no files: {base['status']}, {base['reason']}", kind="usage")
     if base["val_loss"] is None or BASELINE not in by_number:
         raise EvoError(
-            f"candidate {number} of {found} has no loss ({base['status']}, {base['reason']}): no search asks to improve it",
+            f"candidate {number} of {found} has no loss ({base['status']}, {base['reason']}), so no prompt is built on it",
             hint=f"evo show {found} {number}",
             kind="usage",
         )
@@ -113,7 +115,7 @@ def _of_parent(who: persona.Persona, reference: str, form: str | None) -> tuple[
         limit=limit,
     )
     second = config.prompt.second_parent
-    return parts, limit, ["a child of two parents would be shown the second one's files too"] if second else []
+    return parts, limit, ["a child of two parents is also shown the files of the second parent"] if second else []
 
 
 def _form(wanted: str | None, config: "Config") -> "Form":
@@ -122,12 +124,12 @@ def _form(wanted: str | None, config: "Config") -> "Form":
 
 
 def _room(config: "Config") -> int | None:
-    """The most tokens of a prompt that every one of the models takes."""
+    """Return the largest prompt, in tokens, that every model accepts. None means no limit."""
     return min((limit for model in config.model if (limit := model.prompt_limit) is not None), default=None)
 
 
 def _reference(text: str) -> tuple[str | None, int]:
-    """The run, None for the latest, and the number."""
+    """Return run and candidate number of `RUN:ID`. The run is None for the latest."""
     run, _, number = text.rpartition(":")
     if not number.isdecimal():
         raise EvoError(f"expected RUN:ID or ID, found {text!r}", kind="usage")
@@ -135,13 +137,15 @@ def _reference(text: str) -> tuple[str | None, int]:
 
 
 def _refuse(option: str, others: Mapping[str, str | None]) -> None:
-    """Refuse what says nothing beside `option`."""
+    """Refuse arguments that `option` excludes."""
     if given := [name for name, value in others.items() if value is not None]:
-        raise EvoError(f"{option} takes no {' and no '.join(given)}: what it needs, it has from its run", kind="usage")
+        raise EvoError(
+            f"{option} takes no {' and no '.join(given)}: it uses the configuration of the run", kind="usage"
+        )
 
 
-def _tell(parts: Sequence["Part"], limit: int | None, notes: Sequence[str], *, as_json: bool) -> None:
-    """The prompt on stdout, what it comes to on stderr."""
+def _print_parts(parts: Sequence["Part"], limit: int | None, notes: Sequence[str], *, as_json: bool) -> None:
+    """Print the prompt on stdout and its length on stderr."""
     from evo.proposer import prompt as prompts
 
     messages = [{"role": "user", "content": "".join(part.text for part in parts)}]
@@ -152,13 +156,13 @@ def _tell(parts: Sequence["Part"], limit: int | None, notes: Sequence[str], *, a
         return
     _print(messages[0]["content"])
     told = ", ".join(f"{part.name} {prompts.tokens(part.text)}" for part in parts)
-    output.note(f"{_said(counted)}: {told}" + ("" if limit is None else f"; there are {limit} for it"))
+    output.note(f"{_length(counted)}: {told}" + ("" if limit is None else f"; limit {limit}"))
     for note in notes:
         output.note(note)
 
 
-def _tell_sent(reference: str, *, as_json: bool) -> None:
-    """What was sent for a candidate; where there was more than one message, each under a line that names it."""
+def _print_sent(reference: str, *, as_json: bool) -> None:
+    """Print what was sent for a candidate, with a header line per message if there are several."""
     row, calls = _sent(reference)
     name = f"{row['run']}:{row['id']}"
     if as_json:
@@ -174,14 +178,16 @@ def _tell_sent(reference: str, *, as_json: bool) -> None:
             if not alone and not message["content"].endswith("\n"):
                 _print("\n")
     for call in calls:
-        output.note(f"{name}, attempt {call['attempt']}, sent to {call['model']}: {_said(_counted(call['messages']))}")
+        output.note(
+            f"{name}, attempt {call['attempt']}, sent to {call['model']}: {_length(_counted(call['messages']))}"
+        )
 
 
 def _sent(reference: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A candidate's row, and of its calls attempt, model and messages.
+    """Return the row of a candidate, and attempt, model and messages of its calls.
 
     Raises:
-        EvoError: no such candidate, or nobody was asked for it.
+        EvoError: There is no such candidate, or no model was asked for it.
     """
     from evo.cli import queries
     from evo.lineage import query
@@ -192,10 +198,10 @@ def _sent(reference: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if calls:
         return row, [call | {"messages": json.loads(call["messages"])} for call in calls]
     if row["prompt"]:
-        output.note("its calls are lost; this is the prompt that its own row holds")
+        output.note("the calls are lost; this is the prompt in the row of the candidate")
         return row, [{"attempt": 1, "model": row["model"], "messages": [{"role": "user", "content": row["prompt"]}]}]
     why = "it is the baseline" if row["id"] == 0 else row["reason"]
-    raise EvoError(f"nobody was asked for candidate {row['id']} of {row['run']}: {why}", kind="usage")
+    raise EvoError(f"no model was asked for candidate {row['id']} of {row['run']}: {why}", kind="usage")
 
 
 def _counted(messages: Messages) -> dict[str, int]:
@@ -205,10 +211,10 @@ def _counted(messages: Messages) -> dict[str, int]:
     return {"bytes": size, "tokens": prompts.estimate(messages), "most_tokens": prompts.most_tokens(messages)}
 
 
-def _said(counted: Mapping[str, int]) -> str:
-    return f"{counted['bytes']} bytes, about {counted['tokens']} tokens, never over {counted['most_tokens']}"
+def _length(counted: Mapping[str, int]) -> str:
+    return f"{counted['bytes']} bytes, about {counted['tokens']} tokens, at most {counted['most_tokens']}"
 
 
 def _print(text: str) -> None:
-    """A text as it is, to the byte; to a terminal without what it would obey."""
+    """Write a text unchanged to a pipe, and with control characters replaced to a terminal."""
     sys.stdout.write(text if output.is_plain() else output.clean(text))

@@ -1,4 +1,4 @@
-"""Commands that only read: `evo runs`, `show`, `best`, `diff`, `sql`. They import neither torch nor ray."""
+"""Commands that read the lineage: `evo runs`, `show`, `best`, `diff`, `sql`. They import neither torch nor ray."""
 
 import difflib
 import json
@@ -12,8 +12,8 @@ from evo import workspace
 from evo.cli import output
 from evo.errors import EvoError
 
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-RunName = Annotated[str | None, typer.Argument(help="A run's name; default the latest.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunName = Annotated[str | None, typer.Argument(help="Name of the run. Default: the latest.")]
 
 
 def runs(json: Json = False) -> None:
@@ -34,10 +34,10 @@ def runs(json: Json = False) -> None:
 
 def show(
     run: RunName = None,
-    number: Annotated[int | None, typer.Argument(metavar="[ID]", help="A candidate.")] = None,
+    number: Annotated[int | None, typer.Argument(metavar="[ID]", help="Number of a candidate.")] = None,
     json: Json = False,
 ) -> None:
-    """Show how a run stands, or everything about one of its candidates."""
+    """Print the state of a run, or everything about one of its candidates."""
     name, rows = _rows(run)
     if number is not None:
         _show_candidate(_one(rows, name, number), as_json=json)
@@ -59,22 +59,37 @@ def show(
 
 def best(
     run: RunName = None,
-    export: Annotated[Path | None, typer.Option(help="Write its files, persona and scores into this folder.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the files, persona and scores of the leader into this folder.")
+    ] = None,
     verdict: Annotated[
-        bool, typer.Option("--verdict", help="Look at the test part, where that was not done: trains on fresh seeds.")
+        bool,
+        typer.Option(
+            "--verdict", help="Train the leader and the baseline on fresh seeds and compare them on the test part."
+        ),
     ] = False,
-    candidate: Annotated[int | None, typer.Option(help="With --verdict: judge this one; every look counts.")] = None,
+    candidate: Annotated[
+        int | None,
+        typer.Option(
+            help="With --verdict: judge this candidate instead. Every verdict counts in the correction for many looks."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show a run's leader and the verdict on it; export it with --export DIR.
+    """Print the leader of a run and its verdict. Export its files with --export DIR.
 
-    The leader is the fittest candidate by the run's own rule; of a long run that is done, by its finalists' fresh seeds.
+    The leader is the fittest candidate by the selection rule of the run. In a finished long run it is the finalist with the
+    lowest mean loss over fresh seeds.
     """
     from evo import report
 
     name, rows = _rows(run)
     if candidate is not None and not verdict:
-        raise EvoError("--candidate is of use with --verdict alone", hint=f"evo show {name} {candidate}", kind="usage")
+        raise EvoError(
+            "expected --verdict with --candidate, found --candidate alone",
+            hint=f"evo show {name} {candidate}",
+            kind="usage",
+        )
     leader = report.standing(rows, _table("trainings", name), _config(name)).leader
     if leader is None:
         raise EvoError(f"no candidate of run {name} was scored", hint=f"evo show {name}", kind="run")
@@ -95,11 +110,11 @@ def best(
 
 
 def diff(
-    first: Annotated[str, typer.Argument(metavar="A", help="RUN:ID, or ID in the latest run.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="RUN:ID, or ID in the latest run.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="RUN:ID, or the ID of a candidate in the latest run.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="RUN:ID, or the ID of a candidate in the latest run.")],
     json: Json = False,
 ) -> None:
-    """Compare two candidates: scores, genes, files."""
+    """Compare the scores, genes and files of two candidates."""
     a, b = _candidate(first), _candidate(second)
     genes = _gene_changes(a, b)
     patch = "".join(_file_changes(a, b))
@@ -117,13 +132,16 @@ def diff(
 
 def sql(
     query: Annotated[
-        str | None, typer.Argument(help='e.g. "SELECT id, val_loss FROM candidates ORDER BY val_loss"')
+        str | None, typer.Argument(help='Query, e.g. "SELECT id, val_loss FROM candidates ORDER BY val_loss"')
     ] = None,
-    run: Annotated[str | None, typer.Option(help="One run only; default all.")] = None,
-    schema: Annotated[bool, typer.Option("--schema", help="List tables and columns.")] = False,
+    run: Annotated[str | None, typer.Option(help="Query one run only. Default: all runs.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="List the tables and their columns.")] = False,
     json: Json = False,
 ) -> None:
-    """Ask the lineage with DuckDB: tables candidates, trainings, curves, calls, verdicts, and the views scores and credit."""
+    """Query the lineage with DuckDB.
+
+    Tables: candidates, trainings, curves, calls, verdicts. Views: scores, credit.
+    """
     from evo.lineage import query as queries
     from evo.lineage import runs
     from evo.lineage.schema import TABLES
@@ -146,7 +164,7 @@ def sql(
 
 
 def _rows(run: str | None) -> tuple[str, list[dict[str, Any]]]:
-    """The run's name and its candidates, by number."""
+    """Return the name of a run and its candidates, ordered by number."""
     from evo.lineage import runs
 
     name = runs.find(workspace.population(), run).name
@@ -154,7 +172,7 @@ def _rows(run: str | None) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _table(table: str, name: str) -> list[dict[str, Any]]:
-    """Every row of one table of a run, by its key."""
+    """Return all rows of one table of a run, ordered by key."""
     from evo.lineage import query
 
     keys = {"trainings": "id, replicate", "verdicts": "look"}.get(table, "id")
@@ -185,7 +203,7 @@ def _candidate(reference: str) -> dict[str, Any]:
 
 
 def _brief(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A row as JSON shows it, its JSON columns unpacked."""
+    """Return a row with its JSON columns decoded."""
     if row is None:
         return None
     unpacked = {key: json.loads(row[key]) for key in ("operators", "persona", "files") if row[key]}
@@ -201,7 +219,7 @@ def _show_candidate(row: Mapping[str, Any], *, as_json: bool) -> None:
     for record in json.loads(row["operators"]):
         print(output.clean(f"  {record.pop('operator')}: {json.dumps(record, ensure_ascii=False)}"))
     if row["output_tail"]:
-        print(f"\n--- what it printed ---\n{output.clean(row['output_tail']).rstrip()}")
+        print(f"\n--- output ---\n{output.clean(row['output_tail']).rstrip()}")
     for name, text in json.loads(row["files"] or "{}").items():
         print(f"\n--- {name} ---\n{output.clean(text).rstrip()}")
 
@@ -221,7 +239,7 @@ def _export(row: Mapping[str, Any], folder: Path) -> None:
 
 
 def _gene_changes(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-    """The genes that only one of the two has, and those emphasised otherwise."""
+    """Return one line per gene that only one candidate has, or that the two emphasise differently."""
     from evo import persona
 
     who = [persona.from_json(row["persona"]) if row["persona"] else None for row in (a, b)]

@@ -1,4 +1,4 @@
-"""Looks at what a run found, that train: the verdict on one of its candidates, and `evo reproduce`."""
+"""Command `evo reproduce`, and the verdict that `evo best --verdict` requests."""
 
 import json
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from evo.lineage.store import Lineage, Row
 
 _JUDGED = (Status.OK, Status.DUPLICATE, Status.STOPPED_EARLY)
-"""Candidates that a verdict can be given on."""
+"""Statuses of candidates that a verdict can judge."""
 CLOSE = 1e-6
-"""Nats between two trainings of one seed that count as the same: another build of torch rounds otherwise."""
+"""Largest difference, in nats, between two trainings that count as equal. Builds of torch differ in rounding."""
 
 
 def look(path: Path, candidate: Mapping[str, Any]) -> None:
-    """Judge a candidate of a run that is done on the test part, if that was not done.
+    """Judge a candidate of a finished run on the test part, unless its verdict exists.
 
     Raises:
-        EvoError: the run is not done, wants no verdict, or the candidate cannot be trained.
+        EvoError: The run is unfinished or configured without a verdict, or the candidate cannot be trained.
     """
     from evo.cli.screen import Screen
     from evo.driver import run_folder as folders
@@ -37,7 +37,7 @@ def look(path: Path, candidate: Mapping[str, Any]) -> None:
 
     if candidate["id"] == 0 or candidate["status"] not in _JUDGED:
         raise EvoError(
-            f"candidate {candidate['id']} cannot be judged: it is the baseline, or it failed ({candidate['status']})",
+            f"expected a scored candidate, found candidate {candidate['id']}: the baseline or a failure ({candidate['status']})",
             hint=f"evo show {candidate['run']}",
             kind="usage",
         )
@@ -46,27 +46,29 @@ def look(path: Path, candidate: Mapping[str, Any]) -> None:
         for said in [*left, *recovery.recover(path)]:
             output.note(said)
         if not run.config.final.verdict_seeds:
-            raise EvoError(f"run {run.name} was made with final.verdict_seeds = 0: no verdict", kind="usage")
+            raise EvoError(
+                f"run {run.name} has no verdict: its configuration sets final.verdict_seeds = 0", kind="usage"
+            )
         if summary(path).state != "finished":
-            raise EvoError(f"run {run.name} is not done", hint=f"evo resume {run.name}", kind="run")
+            raise EvoError(f"run {run.name} is not finished", hint=f"evo resume {run.name}", kind="run")
         try:
             with Screen(run.config, run.candidates) as screen:
                 session.carry_on(run, screen, look_at=candidate["id"])
         except (session.Interrupted, KeyboardInterrupt):
-            output.note("stopped; no training that was done is lost")
+            output.note("stopped; finished trainings are saved")
             raise typer.Exit(130) from None
 
 
 def reproduce(
-    run: Annotated[str, typer.Argument(help="A run's name.")],
-    number: Annotated[int, typer.Argument(metavar="ID", help="A candidate.")],
-    replicate: Annotated[int, typer.Option(help="Which of its trainings.", min=0)] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    run: Annotated[str, typer.Argument(help="Name of the run.")],
+    number: Annotated[int, typer.Argument(metavar="ID", help="Number of the candidate.")],
+    replicate: Annotated[int, typer.Option(help="Number of the training.", min=0)] = 0,
+    device: Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda or mps.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Rebuild a candidate from the lineage alone, train and verify it again, and compare. Exit 1 where it differs.
+    """Rebuild a candidate from the lineage, train and verify it again, and compare. Exit 1 if the result differs.
 
-    Equal to the last bit is what the same CPU kind, torch and threads give; elsewhere losses differ by rounding, and more.
+    The same CPU kind, torch version and thread count give bit-identical losses. Elsewhere losses differ by rounding or more.
     """
     from evo.driver import run_folder as folders
     from evo.lineage import runs
@@ -91,10 +93,10 @@ def reproduce(
 
 
 def rebuilt(lineage: "Lineage", run: "RunFolder", number: int) -> dict[str, str]:
-    """A candidate's files, made again from its recorded answer and its parent's files, down to the baseline.
+    """Return the files of a candidate, rebuilt from its recorded answer and the files of its parent.
 
     Raises:
-        EvoError: there are none, or they are not the recorded ones.
+        EvoError: The candidate has no files, its answer is lost, or the rebuilt files differ from the recorded ones.
     """
     from evo.proposer.conversation import files_of
 
@@ -106,12 +108,12 @@ def rebuilt(lineage: "Lineage", run: "RunFolder", number: int) -> dict[str, str]
         raise EvoError(f"candidate {number} has no files: {row['status']}, {row['reason']}", kind="usage")
     if not calls:
         raise EvoError(
-            f"the answer that made candidate {number} is lost", hint=f"evo show {row['run']}", kind="lineage"
+            f"the recorded answer of candidate {number} is lost", hint=f"evo show {row['run']}", kind="lineage"
         )
     base = run.evaluator.baseline if row["base"] == 0 else json.loads(_candidate(lineage, row["base"])["files"])
     files: dict[str, str] = json.loads(row["files"])
     if files not in files_of(calls, base, run.config.answer):
-        raise EvoError(f"candidate {number}: its answer no longer gives its recorded files", kind="lineage")
+        raise EvoError(f"the recorded answer of candidate {number} does not give its recorded files", kind="lineage")
     return files
 
 
@@ -123,7 +125,7 @@ def _candidate(lineage: "Lineage", number: int) -> "Row":
 
 
 def _recorded(lineage: "Lineage", number: int, replicate: int) -> "Row":
-    """The training to compare with; of a twin, the one whose scores it took."""
+    """Return the recorded training to compare with. For a duplicate, return the training of the original."""
     row = _candidate(lineage, number)
     found = lineage.read_record("trainings", row["twin"] if row["twin"] is not None else number, replicate)
     if not found:
@@ -141,17 +143,17 @@ def _train_again(run: "RunFolder", files: dict[str, str], recorded: "Row", devic
     level = choose(run.config.isolation, trusted=run.config.is_catalogue)
     trainer = Trainer(run.evaluator, devices.find(device, threads=run.config.workers.threads), level)
     if trainer.data_sha256 != run.data_sha256:
-        raise EvoError("the data here is not the run's", hint="evo doctor", kind="data")
+        raise EvoError("the evaluator's data differs from the data of the run", hint="evo doctor", kind="data")
     seeds = finalists.seeds_of(run.config.seed, recorded["replicate"])
     return trainer.judge(Job(files, *seeds, test=recorded["test_loss"] is not None)).as_dict()
 
 
 def _compare(recorded: "Row", again: "Row") -> tuple[str, bool]:
-    """What is said of two trainings of one seed, and whether they are the same."""
+    """Return a sentence that compares two trainings on one seed, and whether they agree."""
     before, now = recorded["val_loss"], again["val_loss"]
     if recorded["status"] == Status.STOPPED_EARLY:
         same = recorded["rung_loss"] is not None and abs(recorded["rung_loss"] - (again["rung_loss"] or 0)) <= CLOSE
-        return f"it was stopped at its rung; trained in full now: {again['status']}, loss {now}", same
+        return f"stopped early when recorded; trained in full now: {again['status']}, loss {now}", same
     if recorded["status"] != again["status"]:
         return f"DIFFERS: {recorded['status']} then, {again['status']} now ({again['reason']})", False
     if before is None or now is None:

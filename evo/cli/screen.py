@@ -1,4 +1,4 @@
-"""The progress of a run on stderr: a live line on a terminal, a plain line a candidate where it is piped."""
+"""Progress of a run on stderr: a live status line on a terminal, one plain line per candidate in a pipe."""
 
 import time
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from evo.selection import BASELINE
 
 
 class Screen:
-    """A watcher of the driver. Use it as a context manager.
+    """Context manager that prints the progress that the driver reports.
 
     Args:
-        config: the run's.
-        candidates: rows of the finished run.
+        config: Configuration of the run.
+        candidates: Number of candidate rows of the finished run, the baseline included.
     """
 
     def __init__(self, config: Config, candidates: int) -> None:
@@ -42,11 +42,11 @@ class Screen:
             self._live.stop()
 
     def begin(self) -> None:
-        """What comes now is new; rows before were read."""
+        """Mark the end of the replayed rows: rows from now on are new."""
         self._fresh, self._began, self._seen_at_start = True, time.monotonic(), self._done
 
     def row(self, row: Mapping[str, Any]) -> None:
-        """A candidate's row is durable."""
+        """Report that the row of a candidate is durable."""
         self._done += 1
         self._generation = max(self._generation, row["generation"])
         self._failed += row["status"] not in ("ok", "duplicate", "stopped_early")
@@ -59,24 +59,24 @@ class Screen:
             self._print(row)
 
     def tick(self, asking: int, training: int, slots: int) -> None:
-        """How many are being asked for and trained now."""
+        """Report the numbers of open requests, running trainings and slots."""
         if not self._fresh:
             self.begin()
         self._asking, self._training, self._slots = asking, training, slots
         self._draw()
 
     def note(self, said: str) -> None:
-        """One line."""
+        """Print one line."""
         output.note(said)
 
     def stage(self, said: str, trainings: int) -> None:
-        """The search is done, and so many trainings follow: what they are for."""
+        """Report that the search is done, and the purpose and number of the trainings that follow."""
         self._stage, self._left_in_stage = said, trainings
         output.note(said)
         self._draw()
 
     def training(self, row: Mapping[str, Any]) -> None:
-        """One of them is durable."""
+        """Report that one training of the stage is durable."""
         self._left_in_stage -= 1
         which = "test loss" if row["test_loss"] is not None else "loss"
         loss = row["val_loss"] if row["test_loss"] is None else row["test_loss"]

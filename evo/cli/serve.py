@@ -1,4 +1,4 @@
-"""`evo catalogue serve` and `evo serve`: the built-in proposer, and a model file, as an endpoint of its own."""
+"""Commands `evo catalogue serve` and `evo serve`: serve the catalogue or a model file as an endpoint."""
 
 import signal
 import threading
@@ -21,17 +21,19 @@ def catalogue() -> None:
 
 @catalogue_app.command("serve")
 def serve(
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
-    token: Annotated[str | None, typer.Option(envvar="EVO_CATALOGUE_TOKEN", help="Default: a random one.")] = None,
+    port: Annotated[int, typer.Option(help="Port. 0 takes a free one.", min=0, max=65535)] = 0,
+    token: Annotated[
+        str | None, typer.Option(envvar="EVO_CATALOGUE_TOKEN", help="API key of the server. Default: a random one.")
+    ] = None,
     faults: Annotated[
         str,
         typer.Option(
-            help="How it answers badly: truncated=0.1,429=0.05 and so on; truncated, prose, syntax, protected, empty, "
+            help="Shares of faulty answers, e.g. truncated=0.1,429=0.05. Kinds: truncated, prose, syntax, protected, empty, "
             "429, 500, reset, slow."
         ),
     ] = "",
 ) -> None:
-    """Serve the catalogue on 127.0.0.1, OpenAI-compatible, until it is interrupted."""
+    """Serve the catalogue as an OpenAI-compatible endpoint on 127.0.0.1 until interrupted."""
     from evo.catalogue import CatalogueServer
 
     with CatalogueServer(port=port, token=token, faults=faults) as server:
@@ -39,16 +41,18 @@ def serve(
 
 
 def serve_model(
-    gguf: Annotated[Path, typer.Option(help="The model's file, as llama.cpp reads it.")],
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
+    gguf: Annotated[Path, typer.Option(help="GGUF file of the model.")],
+    port: Annotated[int, typer.Option(help="Port. 0 takes a free one.", min=0, max=65535)] = 0,
     context: Annotated[
         int | None,
-        typer.Option(help="Tokens of prompt and answer. Default: the model's own, at most 16384.", min=512),
+        typer.Option(help="Context length in tokens, prompt and answer. Default: the model's, at most 16384.", min=512),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Default: one a physical core.", min=1)] = None,
-    parallel: Annotated[int, typer.Option(help="Requests at once; each has the whole context.", min=1)] = 1,
+    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: one per physical core.", min=1)] = None,
+    parallel: Annotated[
+        int, typer.Option(help="Requests served at once. Each has the full context length.", min=1)
+    ] = 1,
 ) -> None:
-    """Serve a model file on 127.0.0.1 with llama.cpp, OpenAI-compatible, until it is interrupted. Needs the extra `local`."""
+    """Serve a GGUF file with llama.cpp as an OpenAI-compatible endpoint on 127.0.0.1. Needs the extra `local`."""
     from evo.serving.local import LocalModel
 
     with LocalModel(gguf, port, context, threads, parallel) as model:
@@ -57,10 +61,10 @@ def serve_model(
 
 
 def _until_stopped(base_url: str, token: str, about: str, failure: Callable[[], str] = str) -> None:
-    """Say where it is served, and wait for a signal.
+    """Print the address and wait for SIGINT or SIGTERM.
 
     Raises:
-        EvoError: it ended by itself.
+        EvoError: The server ended by itself.
     """
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -70,4 +74,4 @@ def _until_stopped(base_url: str, token: str, about: str, failure: Callable[[], 
     output.note(f"model: {about}; stop with Ctrl-C")
     while not stopped.wait(0.5):
         if failed := failure():
-            raise EvoError(f"the model is no longer served: {failed}", kind="endpoint")
+            raise EvoError(f"the model server ended: {failed}", kind="endpoint")

@@ -28,7 +28,7 @@ class Night:
     def __init__(self, home, evaluator):
         self.home, self.path = home, home / "population" / "night"
         self.begin = ["run", "--evaluator", str(evaluator), "--name", "night", "--isolation", "process"]
-        self.begin += ["--seeds", "newton", "--population", "2", "--generations", "3"]
+        self.begin += ["--personas", "newton", "--population", "2", "--generations", "3"]
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "EVO_"))}
         self.env["EVO_FINAL__VERDICT_SEEDS"] = "2"
 

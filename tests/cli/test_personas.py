@@ -31,7 +31,7 @@ def test_a_new_workspace_has_the_four_folders_and_keeps_what_is_there(tmp_path):
 
 
 def test_the_seeds_are_listed_with_their_genes(tmp_path):
-    listed = json.loads(evo(tmp_path, "seeds", "--json").stdout)
+    listed = json.loads(evo(tmp_path, "personas", "--json").stdout)
     assert [row["name"] for row in listed] == [
         "Galileo Galilei",
         "Isaac Newton",
@@ -45,11 +45,11 @@ def test_the_seeds_are_listed_with_their_genes(tmp_path):
 
 
 def test_an_imported_seed_is_mended_and_says_so(tmp_path):
-    done = evo(tmp_path, "seeds", "import", str(damaged(tmp_path)))
-    assert "mended 'Philosophi√¶' to 'Philosophiæ'" in done.stdout
+    done = evo(tmp_path, "personas", "import", str(damaged(tmp_path)))
+    assert "repaired 'Philosophi√¶' to 'Philosophiæ'" in done.stdout
     made = tmp_path / "seeds" / "isaac_newton.txt"
     assert made.read_bytes() == (ROOT / "seeds" / "isaac_newton.txt").read_bytes()
-    assert json.loads(evo(tmp_path, "seeds", "--json").stdout)[0]["name"] == "Isaac Newton"
+    assert json.loads(evo(tmp_path, "personas", "--json").stdout)[0]["name"] == "Isaac Newton"
 
 
 def test_a_text_of_another_kind_is_checked_and_its_odd_lines_are_named(tmp_path):
@@ -59,20 +59,20 @@ def test_a_text_of_another_kind_is_checked_and_its_odd_lines_are_named(tmp_path)
         "**Breakthrough Connections:**\n1. **Fusing:** one pass.\n* **Loose:** a star\n2. **Tiling:** in cache.\n\n"
         "**House rules:**\n- be brief\n"
     )
-    (told,) = json.loads(evo(tmp_path, "seeds", "check", str(path), "--json").stdout)
+    (told,) = json.loads(evo(tmp_path, "personas", "check", str(path), "--json").stdout)
     assert told["name"] == "kernel engineer"
     assert told["stance"] == "You measure first."
     assert [note["line"] for note in told["notes"]] == [7]
-    assert "line 7: found" in evo(tmp_path, "seeds", "check", str(path)).stdout
+    assert "line 7: found" in evo(tmp_path, "personas", "check", str(path)).stdout
 
 
 def test_a_text_that_is_no_persona_is_refused_with_its_line(tmp_path):
     (tmp_path / "no.txt").write_text("# only a title\n")
-    done = evo(tmp_path, "seeds", "check", "no.txt", code=1)
+    done = evo(tmp_path, "personas", "check", "no.txt", code=1)
     assert "line" in done.stderr
     assert "expected" in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2
 
 
 def test_a_seed_that_is_not_there_is_refused(tmp_path):
-    assert "expected" in evo(tmp_path, "seeds", "check", "nowhere.txt", code=1).stderr
+    assert "expected" in evo(tmp_path, "personas", "check", "nowhere.txt", code=1).stderr

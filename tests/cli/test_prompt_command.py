@@ -101,7 +101,7 @@ def test_a_seed_is_shown_with_the_baselines_files_and_a_placeholder_for_the_loss
     assert f"{len(printed.out.encode())} bytes, about {prompt.estimate([message])} tokens" in counted
     for part in ("persona", "files", "result", "answer"):
         assert f"{part} " in counted
-    assert placeholder == "the baseline is not trained yet: ?.???? stands where its held-out loss will be"
+    assert placeholder == "the baseline is not trained yet: ?.???? stands in place of its held-out loss"
 
 
 def test_another_evaluators_files_are_shown_where_it_is_named(evo, small_evaluator):
@@ -120,7 +120,7 @@ def test_a_prompt_longer_than_a_models_context_is_refused_with_what_to_do(evo, t
     config.write_text(
         '[model]\nname = "m"\nbase_url = "http://localhost:1/v1"\ncontext_length = 2048\n', encoding="utf-8"
     )
-    printed = evo("euler", "--config", str(config), "--json", code=1)
+    printed = evo("euler", "--config", str(config), "--json", code=2)
     error = json.loads(printed.out)["error"]
     assert error["kind"] == "config"
     assert "there are 1024 for it" in error["message"]
@@ -132,7 +132,7 @@ def test_the_room_there_is_is_told_where_it_is_known(evo, tmp_path):
     config.write_text(
         '[model]\nname = "m"\nbase_url = "http://localhost:1/v1"\ncontext_length = 32768\n', encoding="utf-8"
     )
-    assert "; there are 16384 for it" in evo("euler", "--config", str(config)).err
+    assert "; limit 16384" in evo("euler", "--config", str(config)).err
 
 
 def test_json_holds_the_messages_their_counts_and_their_parts(evo):
@@ -182,7 +182,7 @@ def test_the_prompt_of_a_candidate_whose_calls_are_lost_is_its_rows(home, evo, m
     monkeypatch.setattr(query, "_files", lambda *args, real=query._files: [] if args[2] == "calls" else real(*args))
     printed = evo("--of", "night:3")
     assert printed.out == rows(home)[3]["prompt"]
-    assert "its calls are lost" in printed.err
+    assert "the calls are lost" in printed.err
 
 
 # ---- refusals ----
@@ -191,9 +191,9 @@ def test_the_prompt_of_a_candidate_whose_calls_are_lost_is_its_rows(home, evo, m
 @pytest.mark.parametrize(
     ("args", "code", "kind", "says"),
     [
-        ([], 2, "usage", "expected a seed persona"),
+        ([], 2, "usage", "expected a persona"),
         (["eulr"], 1, "persona", "found 'eulr', which no seed has"),
-        (["euler", "--parent", "dawn:1"], 1, "run", "no run is called 'dawn'"),
+        (["euler", "--parent", "dawn:1"], 2, "usage", "found 'dawn', which no run has"),
         (["euler", "--parent", "night:99"], 2, "usage", "run night has no candidate 99"),
         (["euler", "--parent", "night"], 2, "usage", "expected RUN:ID or ID, found 'night'"),
         (["euler", "--parent", f"odd:{NO_CODE}"], 2, "usage", "has no files: no_code, as made"),
@@ -201,11 +201,11 @@ def test_the_prompt_of_a_candidate_whose_calls_are_lost_is_its_rows(home, evo, m
         (["euler", "--parent", "night:1", "--evaluator", "tiny_gpt"], 2, "usage", "--parent takes no --evaluator"),
         (["euler", "--form", "poem"], 2, "usage", "expected --form files or edits, found 'poem'"),
         (["euler", "--evaluator", "tiny"], 1, "evaluator", "nothing in evaluators/ is called 'tiny'"),
-        (["--of", "dawn:1"], 1, "run", "no run is called 'dawn'"),
+        (["--of", "dawn:1"], 2, "usage", "found 'dawn', which no run has"),
         (["--of", "night:99"], 2, "usage", "run night has no candidate 99"),
-        (["--of", "night:0"], 2, "usage", "nobody was asked for candidate 0 of night: it is the baseline"),
-        (["--of", f"odd:{TOO_LONG}"], 2, "usage", "nobody was asked for candidate 4 of odd: as made"),
-        (["euler", "--of", "night:1"], 2, "usage", "--of takes no SEED"),
+        (["--of", "night:0"], 2, "usage", "no model was asked for candidate 0 of night: it is the baseline"),
+        (["--of", f"odd:{TOO_LONG}"], 2, "usage", "no model was asked for candidate 4 of odd: as made"),
+        (["euler", "--of", "night:1"], 2, "usage", "--of takes no PERSONA"),
     ],
 )
 def test_a_refusal_says_what_was_found_in_two_lines_and_as_an_envelope(evo, args, code, kind, says):

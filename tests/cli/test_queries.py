@@ -115,10 +115,10 @@ def test_what_is_no_number_is_null_in_json(home):
 @pytest.mark.parametrize(
     ("args", "code", "kind", "says"),
     [
-        (["show", "nothing"], 1, "run", "no run is called 'nothing'"),
+        (["show", "nothing"], 2, "usage", "found 'nothing', which no run has"),
         (["show", "night", "99"], 2, "usage", "it has 0 to 8"),
         (["sql", "SELEC 1"], 2, "usage", "SQL:"),
-        (["sql", "SELECT * FROM candidates", "--run", "nihgt"], 1, "run", "no run is called 'nihgt'"),
+        (["sql", "SELECT * FROM candidates", "--run", "nihgt"], 2, "usage", "found 'nihgt', which no run has"),
         (["diff", "night", "1"], 2, "usage", "expected RUN:ID or ID, found 'night'"),
         (["best", "stopped"], 1, "run", "no candidate of run stopped was scored"),
     ],
@@ -143,4 +143,5 @@ def test_a_pipe_gets_tab_separated_results_and_nothing_else(home):
 
 
 def test_a_traceback_is_shown_with_debug_alone(home):
-    assert "Traceback" in evo(home, "--debug", "show", "nothing", code=1).stderr
+    assert "Traceback" in evo(home, "--debug", "show", "nothing", code=2).stderr
+    assert "Traceback" in evo(home, "show", "nothing", "--debug", code=2).stderr

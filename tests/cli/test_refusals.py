@@ -1,4 +1,4 @@
-"""What a run refuses before anything is asked or trained: one or two lines, exit 1 (2 for usage), no folder left."""
+"""Refusals before anything is asked or trained: one or two lines, exit 2 for bad arguments or configuration, else 1."""
 
 import subprocess
 import sys
@@ -78,18 +78,18 @@ def test_a_key_that_is_refused_is_said_without_the_key(tmp_path, refusing):
 
 def test_a_typo_in_a_config_is_answered_with_a_suggestion(tmp_path):
     (tmp_path / "mine.toml").write_text("generatons = 3\n")
-    told = evo(tmp_path, "run", "--config", "mine.toml", code=1)
+    told = evo(tmp_path, "run", "--config", "mine.toml", code=2)
     assert "unknown key 'generatons'" in told
     assert "did you mean 'generations'?" in told
 
 
 def test_a_typo_in_the_environment_is_answered_with_a_suggestion(tmp_path):
-    assert "did you mean 'population'?" in evo(tmp_path, "run", code=1, EVO_POPULATON="4")
+    assert "did you mean 'population'?" in evo(tmp_path, "run", code=2, EVO_POPULATON="4")
 
 
 def test_a_config_that_is_not_toml_is_named(tmp_path):
     (tmp_path / "mine.toml").write_text("generations = = 3\n")
-    assert "mine.toml is not valid TOML" in evo(tmp_path, "run", "--config", "mine.toml", code=1)
+    assert "mine.toml is not valid TOML" in evo(tmp_path, "run", "--config", "mine.toml", code=2)
 
 
 def test_a_broken_evaluator_is_refused_before_a_run_is_made(tmp_path):
@@ -105,8 +105,8 @@ def test_a_broken_evaluator_is_refused_before_a_run_is_made(tmp_path):
 
 def test_an_unknown_evaluator_seed_or_config_is_answered_with_what_there_is(tmp_path):
     assert "tiny_gpt" in evo(tmp_path, "run", "--evaluator", "tiny", code=1)
-    assert "isaac_newton" in evo(tmp_path, "run", "--seeds", "newtonn", code=1)
-    assert "demo" in evo(tmp_path, "run", "--config", "nightly", code=1)
+    assert "isaac_newton" in evo(tmp_path, "run", "--personas", "newtonn", code=1)
+    assert "demo" in evo(tmp_path, "run", "--config", "nightly", code=2)
 
 
 def test_a_folder_with_too_little_text_is_refused(tmp_path):
@@ -120,4 +120,23 @@ def test_nothing_to_resume_is_said(tmp_path):
 
 
 def test_a_wrong_value_is_named_with_what_was_found(tmp_path):
-    assert "population" in evo(tmp_path, "run", "--population", "1", code=1)
+    assert "population" in evo(tmp_path, "run", "--population", "1", code=2)
+
+
+def test_an_init_folder_that_cannot_be_written_is_refused_without_a_traceback(tmp_path):
+    (tmp_path / "afile").write_text("text")
+    assert "expected a folder that can be written, found afile" in evo(tmp_path, "init", "afile", code=2)
+
+
+def test_a_file_as_data_is_refused_with_what_is_expected(tmp_path):
+    (tmp_path / "text.txt").write_text("text")
+    told = evo(tmp_path, "run", "--data", "text.txt", code=2)
+    assert "path of a folder of text files, found 'text.txt' (a file)" in told
+
+
+def test_a_data_path_that_the_source_does_not_take_is_refused(tmp_path):
+    assert "expected no data.path with the data source plays" in evo(tmp_path, "run", "--data-path", "x.txt", code=2)
+
+
+def test_the_old_name_of_the_personas_option_still_works(tmp_path):
+    assert "isaac_newton" in evo(tmp_path, "run", "--seeds", "newtonn", code=1)

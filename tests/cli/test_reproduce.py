@@ -236,10 +236,10 @@ def test_the_candidate_that_was_judged_is_the_one_exported(home, evo, looks):
 @pytest.mark.parametrize(
     ("args", "code", "says"),
     [
-        (["--candidate", "1"], 2, "--candidate is of use with --verdict alone"),
+        (["--candidate", "1"], 2, "expected --verdict with --candidate"),
         (["--verdict", "--candidate", "99"], 2, "run night has no candidate 99; it has 0 to 8"),
-        (["--verdict", "--candidate", "0"], 2, "candidate 0 cannot be judged"),
-        (["--verdict", "--candidate", str(NO_CODE)], 2, "cannot be judged"),
+        (["--verdict", "--candidate", "0"], 2, "expected a scored candidate, found candidate 0"),
+        (["--verdict", "--candidate", str(NO_CODE)], 2, "expected a scored candidate"),
     ],
 )
 def test_a_look_that_makes_no_sense_is_refused_before_anything_is_trained(home, refusal, looks, args, code, says):
@@ -256,7 +256,7 @@ def test_files_that_the_static_checks_refused_are_not_trained_for_a_look(home, r
 def test_a_run_that_is_not_done_gets_no_look(home, refusal, looks):
     Lineage(home / "population" / "night").path("candidates", 8).unlink()
     told = refusal("best", "night", "--verdict", code=1)
-    assert "run night is not done" in told
+    assert "run night is not finished" in told
     assert "evo resume night" in told
     assert looks == []
 
@@ -264,7 +264,7 @@ def test_a_run_that_is_not_done_gets_no_look(home, refusal, looks):
 def test_a_run_that_wants_no_verdict_gets_no_look(home, refusal, looks):
     frozen = home / "population" / "night" / "config.toml"
     frozen.write_text(frozen.read_text().replace("verdict_seeds = 2", "verdict_seeds = 0"))
-    assert "final.verdict_seeds = 0: no verdict" in refusal("best", "night", "--verdict", code=2)
+    assert "configuration sets final.verdict_seeds = 0" in refusal("best", "night", "--verdict", code=2)
     assert looks == []
 
 
@@ -281,7 +281,7 @@ def test_a_run_whose_own_verdict_is_missing_gets_no_other_look_before_it(home, r
     path = home / "population" / "night"
     Lineage(path).path("verdicts", 9, 1).unlink()  # as a session leaves it that was killed just before
     told = refusal("best", "night", "--verdict", "--candidate", str(another(home)), code=1)
-    assert "run night is not done" in told
+    assert "run night is not finished" in told
     assert looks == []
 
 
@@ -369,7 +369,7 @@ def test_a_twin_is_compared_with_the_training_whose_scores_it_took(home, evo, ag
 
 def test_a_stopped_candidate_is_trained_in_full_and_compared_at_its_rung(home, evo, again):
     text = evo("reproduce", "night", str(STOPPED)).splitlines()[-1]
-    assert text.startswith("it was stopped at its rung; trained in full now: ok, loss 2.")
+    assert text.startswith("stopped early when recorded; trained in full now: ok, loss 2.")
     assert again[0][0].rung is None
     again[1]["rung_loss"] = 2.0
     evo("reproduce", "night", str(STOPPED), code=1)
@@ -379,7 +379,7 @@ def test_a_stopped_candidate_is_trained_in_full_and_compared_at_its_rung(home, e
     ("args", "code", "says"),
     [
         (["night", "99"], 2, "run night has no candidate 99"),
-        (["nothing", "1"], 1, "no run is called 'nothing'"),
+        (["nothing", "1"], 2, "found 'nothing', which no run has"),
         (["night", str(NO_CODE)], 2, f"candidate {NO_CODE} (no_code) has no training 0"),
         (["night", str(PROTECTED)], 2, f"candidate {PROTECTED} (protected_setting) has no training 0"),
         (["night", "1", "--replicate", "7"], 2, "candidate 1 (ok) has no training 7"),
@@ -397,12 +397,12 @@ def test_an_answer_that_no_longer_gives_the_recorded_files_is_said(home, refusal
     (row,) = lineage.read_record("candidates", 1)
     lineage.path("candidates", 1).unlink()
     lineage.append("candidates", (1,), [row | {"files": row["files"].replace("GPT", "GPT2")}])
-    assert "its answer no longer gives its recorded files" in refusal("reproduce", "night", "1", code=1)
+    assert "does not give its recorded files" in refusal("reproduce", "night", "1", code=1)
     assert again[0] == []
 
 
 def test_other_data_than_the_runs_is_refused(home, refusal, again):
     about = home / "population" / "night" / "run.json"
     store.write_text(about, about.read_text().replace('"test": "', '"test": "0'))
-    assert "the data here is not the run's" in refusal("reproduce", "night", "1", code=1)
+    assert "data differs from the data of the run" in refusal("reproduce", "night", "1", code=1)
     assert again[0] == []

@@ -43,7 +43,18 @@ def finish(process, code=0):
 
 
 def run_args(small_evaluator, *more):
-    return ["run", "--evaluator", str(small_evaluator), "--seeds", "newton", "--population", "2", "--name", "r", *more]
+    return [
+        "run",
+        "--evaluator",
+        str(small_evaluator),
+        "--personas",
+        "newton",
+        "--population",
+        "2",
+        "--name",
+        "r",
+        *more,
+    ]
 
 
 def rows(home, query="SELECT * FROM candidates ORDER BY id"):

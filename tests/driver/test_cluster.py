@@ -55,7 +55,7 @@ def start(tmp_path, here):
 
 def start_run(start, small_evaluator, generations):
     return start(
-        *("run", "--evaluator", str(small_evaluator), "--seeds", "newton", "--population", "2", "--name", "r"),
+        *("run", "--evaluator", str(small_evaluator), "--personas", "newton", "--population", "2", "--name", "r"),
         *("--generations", str(generations), "--isolation", "process", "--slots", "1"),
     )
 

@@ -38,7 +38,7 @@ def test_what_cannot_be_asked_is_refused(tmp_path):
     assert "cannot be reached" in refusal(tmp_path, Model(base_url=address)).message
     assert "found nothing at" in refusal(tmp_path, Model(gguf=str(tmp_path / "none.gguf"))).message
     assert "is not found" in refusal(tmp_path, Model(command=("no-such-program",))).message
-    assert "no run is called" in refusal(tmp_path, Model(answers_from="none")).message
+    assert "which no run has" in refusal(tmp_path, Model(answers_from="none")).message
 
 
 def test_an_address_is_frozen_with_the_run(monkeypatch):

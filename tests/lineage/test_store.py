@@ -284,5 +284,5 @@ def test_runs_are_listed_from_their_files_oldest_first(tmp_path, small_evaluator
         ("second", "stopped", 0, 9),
     ]
     assert runs.find(tmp_path, None, unfinished=True).name == "second"
-    with pytest.raises(EvoError, match="no run is called 'third'"):
+    with pytest.raises(EvoError, match="found 'third', which no run has"):
         runs.find(tmp_path, "third")

@@ -152,11 +152,11 @@ def test_a_persona_without_varied_sections_is_left_as_it_is():
 @given(numbers)
 @settings(max_examples=40, deadline=None)
 def test_operators_that_are_off_draw_nothing_and_those_whose_genes_are_written_change_nothing_yet(seeds, number):
-    who, rng = seeds[number % len(seeds)], lambda: rng.generator(number, 0, "test")
+    who, fresh = seeds[number % len(seeds)], lambda: rng.generator(number, 0, "test")
     assert Variation().write_breakthrough == Variation().sharpen_topic == 0
     off = dict.fromkeys(["swap_breakthrough", "emphasise", "deemphasise", "drop", "narrow_fields", "widen_fields"], 0.0)
     wanting = Variation(**off, write_breakthrough=1.0, sharpen_topic=1.0, mutations=4)
-    child, records = Variator(wanting, seeds).mutate(who, rng())
+    child, records = Variator(wanting, seeds).mutate(who, fresh())
     assert child == who
     assert len(records) == 1
     assert records[0]["words"] is None
