@@ -20,7 +20,7 @@ $(DEV): $(STAMP)
 	$(PIP) --group dev
 	touch $@
 
-.PHONY: help run test test-slow lint bench clean
+.PHONY: help run test test-slow lint docs bench clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,10 +34,14 @@ test: $(DEV) ## the tests (under 5 minutes)
 test-slow: $(DEV) ## the slow tests: Ray, kill -9, every catalogue edit trained
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
-lint: $(DEV) ## ruff and strict types
+lint: $(DEV) ## ruff, strict types, and a strict build of the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(MAKE) --no-print-directory docs
+
+docs: $(DEV) ## the documentation, in site/
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
 
 bench: $(DEV) ## the figures of the README
 	$(BIN)/python -m benchmarks

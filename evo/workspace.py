@@ -57,7 +57,9 @@ def create(target: Path) -> list[Path]:
         return _copy_builtin(target)
     except OSError as error:
         raise EvoError(
-            f"expected a folder that can be written, found {target}: {error.strerror}", hint="give another DIR", kind="usage"
+            f"expected a folder that can be written, found {target}: {error.strerror}",
+            hint="give another DIR",
+            kind="usage",
         ) from None
 
 

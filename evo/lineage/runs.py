@@ -97,7 +97,11 @@ def find(population: Path, name: str | None, *, unfinished: bool = False) -> Pat
         path = population / name
         if not (path / "run.json").is_file():
             known = ", ".join(run.name for run in summaries(population)[-5:]) or "none"
-            raise EvoError(f"expected the name of a run, found {name!r}, which no run has", hint=f"the latest runs: {known}", kind="usage")
+            raise EvoError(
+                f"expected the name of a run, found {name!r}, which no run has",
+                hint=f"the latest runs: {known}",
+                kind="usage",
+            )
         return path
     runs = [run for run in summaries(population) if not (unfinished and run.state == "finished")]
     if not runs:
