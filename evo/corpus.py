@@ -1,7 +1,6 @@
-"""The text of an evaluator: where it comes from, and how it is cut by document into train, val, heldout and test.
+"""The text of an evaluator: its sources, and its split by document into train, val, heldout and test.
 
-`train` and `val` go into sandboxes; `heldout` and `test` stay with our own processes. It reads, cuts, hashes and
-tokenises; it never hands a part to anyone by itself.
+`train` and `val` go into sandboxes. `heldout` and `test` stay in our own processes.
 """
 
 import hashlib
@@ -35,7 +34,7 @@ _WINDOW = 32
 
 @dataclass(frozen=True)
 class Document:
-    """One file, or one stretch of a file, which is never cut between parts."""
+    """One file, or one stretch of a file, that is never split between parts."""
 
     name: str
     text: bytes
@@ -43,7 +42,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The four parts as bytes, and where they came from."""
+    """The four parts as bytes, with their origins."""
 
     source: str
     parts: dict[str, bytes]
@@ -51,21 +50,21 @@ class Corpus:
     """Files and folders that no sandbox may see."""
 
     def sha256(self) -> dict[str, str]:
-        """SHA-256 of each part's bytes, in hexadecimal."""
+        """Return the SHA-256 of each part in hexadecimal."""
         return {part: hashlib.sha256(text).hexdigest() for part, text in self.parts.items()}
 
     def tokens(self, part: str, tokeniser: str) -> npt.NDArray[np.uint16]:
-        """The tokens of one part, uint16, shape (n,).
+        """Return the tokens of one part, uint16, shape (n,).
 
         Raises:
-            EvoError: the GPT-2 tokeniser is asked for and cannot be had.
+            EvoError: The GPT-2 tokeniser is needed and not available.
         """
         if tokeniser == "bytes":
             return np.frombuffer(self.parts[part], dtype=np.uint8).astype(np.uint16)
         return _gpt2(self.parts[part])
 
     def overlap(self, part: str) -> float:
-        """The share of `part`'s 32-byte windows (every position) that stand in `train` or, for test, in heldout too."""
+        """Return the share of 32-byte windows of `part` that also stand in `train` or, for test, in heldout."""
         others = ["train", "val"] + (["heldout"] if part == "test" else [])
         windows = _window_hashes(self.parts[part])
         if not len(windows):
@@ -81,7 +80,7 @@ WARN_OVERLAP = 0.01
 
 
 def warnings(text: Corpus) -> list[str]:
-    """What a user should know of a text of their own: passages of held-out parts that candidates can see elsewhere."""
+    """Return warnings about passages of held-out parts that candidates can see elsewhere."""
     shares = {part: text.overlap(part) for part in ("heldout", "test")}
     return [
         f"{share:.1%} of the 32-byte passages of {part} also stand in a part that is seen before it"
@@ -91,10 +90,14 @@ def warnings(text: Corpus) -> list[str]:
 
 
 def load(source: str, path: Path | None = None) -> Corpus:
-    """The corpus of `source`: "plays", "shakespeare" (`path`: an existing file of it) or "folder" (`path`: the folder).
+    """Load the corpus of a source.
+
+    Args:
+        source: "plays", "shakespeare" or "folder".
+        path: Tiny-Shakespeare file, or the folder.
 
     Raises:
-        EvoError: missing, changed, empty or too small to be cut in four.
+        EvoError: The text is missing, changed, empty or too small to be split.
     """
     if source == "plays":
         return _plays()
@@ -180,11 +183,13 @@ def _is_hidden(path: Path) -> bool:
 
 
 def split(documents: Sequence[Document]) -> dict[str, bytes]:
-    """The four parts, whole documents each: in the order of their names' hashes, test, heldout and val are filled to
-    15, 10 and 5 % of the bytes, the rest is train.
+    """Split documents into four parts.
+
+    Documents are ordered by a hash of their names. test, heldout and val are filled to 15, 10 and 5 % of the bytes; the
+    rest is train.
 
     Raises:
-        EvoError: fewer than four documents with text, or less than 64 kB of it.
+        EvoError: Fewer than four documents hold text, or there is less than 64 kB of it.
     """
     documents = [d for d in documents if d.text.strip()]
     total = sum(len(d.text) for d in documents)
@@ -212,7 +217,7 @@ def split(documents: Sequence[Document]) -> dict[str, bytes]:
 
 
 def _cut_in_order(pieces: Sequence[bytes], shares: dict[str, float]) -> dict[str, bytes]:
-    """Consecutive pieces, filled up to each share of the bytes in turn."""
+    """Return consecutive pieces of the text, each filled up to its share of the bytes."""
     total = sum(map(len, pieces))
     bounds = np.cumsum([0.0, *shares.values()]) * total
     ends = np.cumsum([len(piece) for piece in pieces])
@@ -223,7 +228,7 @@ def _cut_in_order(pieces: Sequence[bytes], shares: dict[str, float]) -> dict[str
 
 
 def _window_hashes(text: bytes) -> npt.NDArray[np.uint64]:
-    """A 64-bit polynomial hash of every 32-byte window, by doubling: h(2n) = h(n) * m^n + h(n) shifted."""
+    """Return a 64-bit polynomial hash of every 32-byte window, by doubling: h(2n) = h(n) * m^n + h(n) shifted."""
     hashes = np.frombuffer(text, dtype=np.uint8).astype(np.uint64) + np.uint64(1)
     if len(hashes) < _WINDOW:
         return hashes[:0]

@@ -1,13 +1,13 @@
-"""The one exception that a user sees: what was expected, what was found, what to do next. It owns no other type."""
+"""The one exception that users see."""
 
 
 class EvoError(Exception):
-    """A refusal or a failure that is told in one or two lines, with no traceback unless `--debug`.
+    """Refusal or failure that is printed in one or two lines, without a traceback unless `--debug` is given.
 
     Args:
-        message: what was expected and what was found.
-        hint: what to do next; printed on its own line.
-        kind: one of `KINDS`, the `kind` of the `--json` envelope.
+        message: What was expected and what was found.
+        hint: What to do next, printed on its own line.
+        kind: One of `KINDS`: the `kind` of the `--json` envelope.
     """
 
     KINDS = (

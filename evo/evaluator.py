@@ -1,6 +1,6 @@
-"""One folder of `evaluators/`: the files that may be rewritten, the settings that may not, the data, the limits.
+"""An evaluator: one folder of `evaluators/` with rewritable files, protected settings, data and limits.
 
-`evaluator.toml` says it all; a user's own task is such a folder and never a change in this package.
+A user's own task is such a folder, described by `evaluator.toml`, and never a change in this package.
 """
 
 import ast
@@ -23,7 +23,7 @@ class _Table(BaseModel):
 
 
 class DataSource(_Table):
-    """`[data]`: what text, and in what tokens."""
+    """`[data]`: source of the text and kind of tokens."""
 
     source: Literal["plays", "shakespeare", "folder"] = "plays"
     path: str | None = None
@@ -32,7 +32,7 @@ class DataSource(_Table):
 
 
 class Limits(_Table):
-    """`[limits]` of one training, and of one model server."""
+    """`[limits]` of one training and of one model server."""
 
     cpu_seconds: float = Field(60.0, gt=0)
     """Of the whole process tree; not on MPS and CUDA, where `wall_seconds` counts."""
@@ -51,7 +51,7 @@ class Limits(_Table):
 
 
 class Batches(_Table):
-    """`[batches]`: what one training draws through the harness, counted by us; none where it is not said."""
+    """`[batches]`: number of batches that one training must draw. Counted by our process; unlimited if absent."""
 
     train: int | None = Field(None, ge=1)
     """Exactly so many, and one more that may have been fetched ahead."""
@@ -62,7 +62,7 @@ class Batches(_Table):
 
 
 class Spec(_Table):
-    """`evaluator.toml`."""
+    """Contents of `evaluator.toml`."""
 
     name: str
     description: str = ""
@@ -78,7 +78,7 @@ class Spec(_Table):
 
 
 class Evaluator(_Table):
-    """A loaded evaluator: its specification and its baseline files. Plain data, so that it can be sent to a worker."""
+    """Loaded evaluator: specification and baseline files. Plain data that can be sent to a worker."""
 
     spec: Spec
     folder: Path
@@ -87,26 +87,34 @@ class Evaluator(_Table):
 
     @property
     def vocab_size(self) -> int:
-        """Number of tokens."""
+        """Return the number of tokens in the vocabulary."""
         return corpus.VOCABULARY[self.spec.data.tokens]
 
     @property
     def batch_size(self) -> int:
-        """Sequences in a batch."""
+        """Return the number of sequences in a batch."""
         return int(self.spec.settings["batch_size"])
 
     @property
     def block_size(self) -> int:
-        """Tokens in a sequence."""
+        """Return the number of tokens in a sequence."""
         return int(self.spec.settings["block_size"])
 
     def load_data(self) -> corpus.Corpus:
-        """The evaluator's text, cut in four."""
+        """Return the text, split into four parts."""
         data = self.spec.data
         return corpus.load(data.source, (self.folder / data.path).resolve() if data.path else None)
 
     def with_data(self, source: str | None, path: str | None) -> "Evaluator":
-        """This evaluator on another text; None keeps its own. A path is relative to the working directory."""
+        """Return this evaluator with another data source. None keeps its own.
+
+        Args:
+            source: Name of the source.
+            path: Path of the text, relative to the working directory.
+
+        Raises:
+            EvoError: The source takes no path.
+        """
         if source is None and path is None:
             return self
         if path is not None and (source or self.spec.data.source) == "plays":
@@ -123,10 +131,10 @@ class Evaluator(_Table):
 
 
 def load(folder: Path) -> Evaluator:
-    """The evaluator of `folder`.
+    """Load the evaluator in `folder`.
 
     Raises:
-        EvoError: no evaluator.toml, an unknown key, a missing file, or a baseline that breaks its own settings.
+        EvoError: `evaluator.toml` or a file is missing, a key is unknown, or the baseline breaks its own settings.
     """
     from evo.verify import static
 
@@ -163,14 +171,15 @@ def load(folder: Path) -> Evaluator:
 
 
 def files_hash(files: Mapping[str, str]) -> str:
-    """SHA-256 of files as they are, 16 hexadecimal digits."""
+    """Return the SHA-256 of the files, truncated to 16 hexadecimal digits."""
     return _digest(sorted(files.items()))
 
 
 def code_hash(files: Mapping[str, str]) -> str:
-    """The same for code that differs in comments, docstrings, blank lines and layout alone: a hash of the syntax trees.
+    """Return a hash of the syntax trees of the files, 16 hexadecimal digits.
 
-    Code that cannot be written out (nested too deep, numbers too long) is hashed as it is.
+    Comments, docstrings, blank lines and layout do not change it. Code that cannot be unparsed (nested too deep, numbers
+    too long) is hashed as text.
     """
     from evo.verify import static
 

@@ -1,7 +1,7 @@
-"""What is trained again when a search is done: finalists, and the leader and the baseline for the verdict. Pure.
+"""Choice of candidates to retrain after a search: finalists, and leader and baseline for the verdict. No I/O.
 
-During a search there is a leader, never a champion: the best of many equal candidates looks better than it is by luck
-alone. Finalists are judged on fresh seeds alone, and a verdict on fresh seeds and a part that nothing has touched.
+The best of many equal candidates looks better than it is. So finalists are compared on fresh random seeds only, and a
+verdict uses fresh seeds and text that nothing has touched.
 """
 
 import math
@@ -22,20 +22,20 @@ VERDICT = 1_000_000
 
 
 def seeds_of(seed: int, replicate: int) -> tuple[int, int]:
-    """Seeds of initialisation and of data order of one training of a search with `seed`."""
+    """Return the seeds of initialisation and data order of one training."""
     return rng.replicate_seeds(seed, 0 if MENDED <= replicate <= SECOND_CLOCK else replicate)
 
 
 def is_long(final: Final, candidates: int) -> bool:
-    """Whether a run of so many candidates has finalists."""
+    """Return whether a run with that many candidates has finalists."""
     return final.finalists > 0 and candidates >= final.least
 
 
 def finalists(rows: Sequence[Row], config: Config) -> list[int]:
-    """The fittest candidates of a long run by its own rule, fittest first; empty for a short one.
+    """Return the finalists of a long run, fittest first. Return an empty list for a short run.
 
     Args:
-        rows: of every candidate.
+        rows: Rows of all candidates.
     """
     if not is_long(config.final, len(rows)):
         return []
@@ -43,31 +43,33 @@ def finalists(rows: Sequence[Row], config: Config) -> list[int]:
 
 
 def by_fitness(rows: Sequence[Row], selection: Selection) -> list[Row]:
-    """The scored candidates without the baseline, the fittest on its first training first."""
+    """Return the scored candidates without the baseline, fittest first by their first training."""
     scored = [row for row in rows if row["id"] != BASELINE and is_scored(row)]
     return sorted(scored, key=lambda row: (fitness(selection, row), row["id"]))
 
 
 def final_replicates(final: Final) -> range:
-    """Replicates of a finalist's fresh seeds."""
+    """Return the replicate numbers of a finalist's fresh seeds."""
     return range(1, 1 + final.seeds)
 
 
 def verdict_replicates(final: Final) -> range:
-    """Replicates of a verdict's trainings, of either side."""
+    """Return the replicate numbers of the trainings of a verdict. Both sides use the same numbers."""
     return range(VERDICT, VERDICT + final.verdict_seeds)
 
 
 def fresh_losses(trainings: Sequence[Row], number: int, final: Final) -> list[float | None]:
-    """Held-out losses of a finalist's fresh seeds as far as they are trained, None for one that failed."""
+    """Return the held-out losses of a finalist's fresh seeds that are trained, None for each failed one."""
     mine = {row["replicate"]: row for row in trainings if row["id"] == number}
     found = [mine[k] for k in final_replicates(final) if k in mine]
     return [row["val_loss"] if row["status"] == Status.OK else None for row in found]
 
 
 def leader(rows: Sequence[Row], trainings: Sequence[Row], config: Config) -> Row | None:
-    """The leader: of a long run that is done the finalist with the lowest mean on its fresh seeds, else the fittest on
-    one training. A finalist with a seed that failed comes after those with none; None where no candidate was scored.
+    """Return the leader, or None if no candidate was scored.
+
+    In a finished long run the leader is the finalist with the lowest mean loss over its fresh seeds; a finalist with a
+    failed seed comes last. In every other run it is the fittest candidate by one training.
     """
     ranked = by_fitness(rows, config.selection)
     fresh = {number: fresh_losses(trainings, number, config.final) for number in finalists(rows, config)}

@@ -1,8 +1,8 @@
-"""Which of several models a candidate asks: drawn by weight, or by what each improved for what it cost. Pure.
+"""Choice of the model that proposes a candidate: by weight, or by a bandit on improvement per cost. No I/O.
 
-The bandit is Thompson sampling by bootstrap (Eckles and Kaptein, 2014, arXiv:1410.4009), Bayesian (Rubin, 1981): each
-candidate of a model's record gets a weight drawn anew, and the model whose weighted record improved most for its cost is
-asked. So a model that few were asked of keeps getting its chances.
+The bandit is Thompson sampling by bootstrap (Eckles and Kaptein, 2014, arXiv:1410.4009) in its Bayesian form (Rubin,
+1981). Each candidate in a model's record gets a fresh random weight, and the model with the best weighted improvement
+per cost is chosen. A model with a short record keeps a chance.
 """
 
 import operator
@@ -19,12 +19,12 @@ FIRST = 3
 
 
 def choose(config: Config, number: int, rows: Sequence[Row]) -> Model:
-    """The model that candidate `number` asks.
+    """Return the model for candidate `number`.
 
     Args:
-        config: of the run.
-        number: the candidate's.
-        rows: of the candidates that its plan may know, by number from 0; each has its `base` among them.
+        config: Configuration of the run.
+        number: Number of the candidate.
+        rows: Rows that the plan of the candidate may read, ordered by number from 0. The `base` of each row is among them.
     """
     models = [model for model in config.model if model.weight > 0]
     if len(models) == 1:
@@ -41,7 +41,7 @@ def choose(config: Config, number: int, rows: Sequence[Row]) -> Model:
 
 
 def gain(row: Row, rows: Sequence[Row]) -> float:
-    """By how many nats a candidate's loss is below that of the files it was asked to improve; 0 where it is not."""
+    """Return by how many nats the loss of a candidate is below that of its base, at least 0."""
     base = rows[row["base"]] if row["base"] is not None and row["base"] < len(rows) else None
     if row["val_loss"] is None or base is None or base["val_loss"] is None or row["twin"] is not None:
         return 0.0
@@ -51,7 +51,7 @@ def gain(row: Row, rows: Sequence[Row]) -> float:
 def _by_record(
     models: Sequence[Model], records: Mapping[str, Sequence[Row]], rows: Sequence[Row], rng: random.Random
 ) -> dict[str, float]:
-    """What each model's record, weighted anew, improved for its cost, times the model's own weight."""
+    """Return a draw of improvement per cost for each model, times the weight of the model."""
     by_usd = all(model.price_in is not None and (model.price_in or model.price_out) for model in models)
     gains = {row["id"]: gain(row, rows) for row in rows}
     most = max(gains.values(), default=0.0)
@@ -71,13 +71,13 @@ def _by_record(
 
 
 def _drawn(gains: Sequence[float], costs: Sequence[float], most: float, rng: random.Random) -> float:
-    """Improvement for cost of a record weighted anew, with one candidate added that improved as much as any ever did."""
+    """Return the reweighted improvement per cost of one record, with one optimistic candidate added."""
     weights = [rng.expovariate(1.0) for _ in range(len(gains) + 1)]
     improved = sum(map(operator.mul, weights, [*gains, most]))
     return float(improved / max(1e-12, sum(map(operator.mul, weights, [*costs, sum(costs) / len(costs)]))))
 
 
 def _cost(row: Row, by_usd: bool) -> float | None:
-    """In US dollars or tokens; None where it is not known."""
+    """Return the cost in US dollars or tokens, or None if it is unknown."""
     cost = row["cost_usd"] if by_usd else row["tokens"]
     return None if cost is None else float(cost)

@@ -1,4 +1,4 @@
-"""What is said of a run: its leader, its failures, a candidate's line of descent. Pure: rows in, lines out."""
+"""Text report of a run: leader, failures, line of descent, spending, verdict. Rows in, lines out; no I/O."""
 
 import json
 import statistics
@@ -18,16 +18,15 @@ USUAL_SEEDS = Final().verdict_seeds
 
 @dataclass(frozen=True)
 class Standing:
-    """A run as its rows have it.
+    """State of a run.
 
     Attributes:
-        baseline: its row, None before it is there.
-        leader: by the run's own rule; of a long run that is done, on its finalists' fresh seeds. None while there is none.
-        fresh: held-out losses of the leader's fresh seeds, of a long run that is done; without them its score is
-            optimistic.
-        done: rows so far.
-        failures: how many, by status.
-        stopped: how many were stopped early, which is no failure.
+        baseline: Row of the baseline, or None before it exists.
+        leader: Row of the leader, or None. See `evo.finalists.leader`.
+        fresh: Held-out losses of the leader's fresh seeds in a finished long run. Without them the leader's score is
+        optimistic. done: Number of rows so far.
+        failures: Number of failed candidates by status.
+        stopped: Number of candidates stopped early, which is not a failure.
     """
 
     baseline: Row | None
@@ -39,14 +38,14 @@ class Standing:
 
     @property
     def gain(self) -> float | None:
-        """How much lower the leader's held-out loss is than the baseline's, on one training each, nats a token."""
+        """Return by how many nats per token the leader's held-out loss is below the baseline's, one training each."""
         if self.baseline is None or self.leader is None or self.baseline["val_loss"] is None:
             return None
         return float(self.baseline["val_loss"] - self.leader["val_loss"])
 
 
 def standing(rows: Sequence[Row], trainings: Sequence[Row], config: Config) -> Standing:
-    """Where a run stands."""
+    """Return the state of a run."""
     by_id = {row["id"]: row for row in rows}
     statuses = Counter(str(row["status"]) for row in rows)
     failures = {name: n for name, n in statuses.most_common() if name not in _NO_FAILURE}
@@ -57,7 +56,7 @@ def standing(rows: Sequence[Row], trainings: Sequence[Row], config: Config) -> S
 
 
 def descent(rows: Sequence[Row], number: int) -> list[Row]:
-    """The candidates whose answers made the files of `number`, the oldest first, without the baseline."""
+    """Return the candidates whose answers produced the files of `number`, oldest first, without the baseline."""
     by_id = {row["id"]: row for row in rows}
     line: list[Row] = []
     while number != BASELINE and number in by_id:
@@ -67,21 +66,21 @@ def descent(rows: Sequence[Row], number: int) -> list[Row]:
 
 
 def persona_lines(who: persona.Persona) -> list[str]:
-    """What sets a persona apart: its breakthroughs, and what it is told to give weight to."""
+    """Return lines with the breakthroughs of a persona and what it emphasises."""
     told = [("breakthroughs", [item.label for s in who.sections if s.kind == "breakthroughs" for item in s.items])]
     told.append(("emphasised", [item.label for s in who.sections for item in s.items if item.emphasis > 0]))
     return [f"  {name}: {', '.join(labels)}" for name, labels in told if labels]
 
 
 def failures_text(failures: Mapping[str, int]) -> str:
-    """`3 failed (2 crashed, 1 timeout)`."""
+    """Return a text such as `3 failed (2 crashed, 1 timeout)`."""
     if not failures:
         return "none failed"
     return f"{sum(failures.values())} failed ({', '.join(f'{n} {name}' for name, n in failures.items())})"
 
 
 def spending_lines(rows: Sequence[Row], calls: Sequence[Row]) -> list[str]:
-    """What a run spent by model: candidates, answers and tokens, and US dollars where prices are known."""
+    """Return a line per model: candidates, answers, tokens, and US dollars where prices are known."""
     asked = {row["id"]: row["asked"] for row in rows}
     lines = []
     for name in dict.fromkeys(name for name in asked.values() if name):
@@ -100,7 +99,7 @@ def spending_lines(rows: Sequence[Row], calls: Sequence[Row]) -> list[str]:
 
 
 def mending_line(rows: Sequence[Row]) -> list[str]:
-    """How many candidates went back to their model, and what that made of them."""
+    """Return a line on how many candidates were repaired and trained in the end."""
     again = [row for row in rows if (row["attempts"] or 1) > 1]
     mended = sum(row["status"] == Status.OK for row in again)
     return (
@@ -120,7 +119,7 @@ def ending(
     folder: str,
     program: str = "evo",
 ) -> list[str]:
-    """The lines that a finished run prints; `program` is how the command is called here."""
+    """Return the lines that a finished run prints. `program` is how the user calls the command."""
     now = standing(rows, trainings, config)
     twins = sum(row["status"] == Status.DUPLICATE for row in rows)
     counts = f"{failures_text(now.failures)}, {now.stopped} stopped early, {twins} twins of earlier code"
@@ -151,7 +150,7 @@ def ending(
 
 
 def noise_lines(trainings: Sequence[Row]) -> list[str]:
-    """How much the baseline's held-out loss differs by its seed alone, where it was trained more than once."""
+    """Return a line on the spread of the baseline's loss over seeds, if it was trained more than once."""
     losses = [t["val_loss"] for t in trainings if t["id"] == BASELINE and t["status"] == Status.OK]
     if len(losses) < 3:
         return []
@@ -167,7 +166,7 @@ def _how_it_leads(now: Standing) -> str:
 
 
 def verdict_lines(verdicts: Sequence[Row]) -> list[str]:
-    """The run's last verdict in words, with every loss that it rests on."""
+    """Return the last verdict of the run in words, with every loss it rests on."""
     if not verdicts or verdicts[-1]["id"] is None:
         return ["No verdict was given."]
     row = verdicts[-1]

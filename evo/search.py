@@ -1,7 +1,7 @@
-"""The search: `ask` for plans, `tell` it rows. Pure: what it plans is a function of (config, seeds, rows) alone.
+"""Search core: `ask` returns plans, `tell` takes rows. Plans are a pure function of (config, seeds, rows).
 
-It never evaluates, writes or looks at a clock. A plan for candidate n reads only the rows up to `horizon(n)`, all of
-which are told first, so that the order in which candidates finish never changes a plan.
+The search never evaluates, writes or reads a clock. A plan for candidate n reads only rows up to `horizon(n)`, and all of them
+must be told first. So the order in which candidates finish never changes a plan.
 """
 
 import math
@@ -23,13 +23,13 @@ _REACHED_RUNG = (Status.OK, Status.STOPPED_EARLY)
 
 @dataclass(frozen=True)
 class Plan:
-    """What one candidate is to be, before anyone is asked.
+    """Plan of one candidate, made before any request.
 
     Attributes:
-        persona: who is asked; None for the baseline.
-        parents: whose persona it has, the one whose files it has first.
-        base: the candidate whose files it is asked to improve.
-        operators: what variation did, in order.
+        persona: Persona that is asked. None for the baseline.
+        parents: Numbers of the parents. The first one provides persona and files.
+        base: Number of the candidate whose files the prompt asks to improve.
+        operators: Records of the variation operators, in order.
     """
 
     id: int
@@ -41,14 +41,14 @@ class Plan:
 
 
 class Search:
-    """One search over `generations` × `population` candidates, after the baseline and one candidate a seed.
+    """Search over `generations` × `population` candidates, after the baseline and one candidate per seed persona.
 
     Args:
-        config: the frozen configuration.
-        seeds: the seed personas, at least one.
+        config: Frozen configuration.
+        seeds: Seed personas, at least one.
 
     Raises:
-        ValueError: no seed.
+        ValueError: `seeds` is empty.
     """
 
     def __init__(self, config: Config, seeds: Sequence[Persona]) -> None:
@@ -64,20 +64,20 @@ class Search:
 
     @property
     def last(self) -> int:
-        """The number of the last candidate."""
+        """Return the number of the last candidate."""
         return len(self._seeds) + self._config.generations * self._config.population
 
     @property
     def finished(self) -> bool:
-        """Whether every candidate's row was told."""
+        """Return whether the rows of all candidates have been told."""
         return self._complete >= self.last
 
     def generation_of(self, number: int) -> int:
-        """0 for the baseline and the seeds, then from 1."""
+        """Return the generation of a candidate: 0 for the baseline and the seed personas, else from 1."""
         return max(0, math.ceil((number - len(self._seeds)) / self._config.population))
 
     def horizon(self, number: int) -> int:
-        """The last candidate whose row a plan for `number` may read; -1 for none."""
+        """Return the last candidate whose row the plan for `number` may read, or -1 for none."""
         if number == BASELINE:
             return -1
         if number <= len(self._seeds):
@@ -85,19 +85,19 @@ class Search:
         return max(len(self._seeds), number - self._config.horizon_lag)
 
     def calibrations(self) -> dict[int, int]:
-        """Candidate number → replicate of the baseline that is trained before it."""
+        """Return a map from candidate number to the baseline replicate that is trained before that candidate."""
         first = len(self._seeds) + 1
         starts = range(first, self.last + 1, self._config.baseline_every)
         return {number: replicate for replicate, number in enumerate(starts, start=1)}
 
     def tell(self, row: Row) -> None:
-        """Take one candidate's row; a row that was told already changes nothing."""
+        """Take the row of one candidate. A row that was told before changes nothing."""
         self._rows.setdefault(int(row["id"]), row)
         while self._complete + 1 in self._rows:
             self._complete += 1
 
     def ask(self) -> list[Plan]:
-        """Plans, in order, for every candidate that can be planned now and has neither a row nor been asked for."""
+        """Return, in order, a plan for every candidate that can be planned now and was not planned before."""
         plans = []
         for number in range(self.last + 1):
             if self.horizon(number) > self._complete:
@@ -108,10 +108,10 @@ class Search:
         return plans
 
     def plan(self, number: int) -> Plan:
-        """The plan of one candidate; it reads rows up to `horizon(number)` and nothing else.
+        """Return the plan of one candidate. The plan depends only on rows up to `horizon(number)`.
 
         Raises:
-            ValueError: a row that it reads was not told yet.
+            ValueError: A row that the plan needs has not been told.
         """
         if self.horizon(number) > self._complete:
             raise ValueError(f"candidate {number} needs the rows up to {self.horizon(number)}, has {self._complete}")
@@ -141,7 +141,7 @@ class Search:
         return Plan(number, generation, child, tuple(p.id for p in parents), base, (*operators, *records))
 
     def visible(self, number: int) -> list[Individual]:
-        """Candidates up to the horizon that can be parents: scored, finite, with a persona; by number."""
+        """Return the candidates up to the horizon that can be parents: scored, finite, with a persona. Ordered by number."""
         found = []
         for other in range(1, self.horizon(number) + 1):
             if other not in self._individuals and is_scored(self._rows[other]):
@@ -153,7 +153,10 @@ class Search:
         return found
 
     def _parents(self, number: int) -> list[Individual]:
-        """The visible ones that are not clearly worse than the baseline, however fast; all of them where none is."""
+        """Return the visible candidates whose loss is not clearly worse than the baseline's, at any relative cost.
+
+        Fall back to all visible candidates if none qualifies.
+        """
         visible, baseline = self.visible(number), self._rows[BASELINE]
         if not is_scored(baseline):
             return visible
@@ -161,8 +164,10 @@ class Search:
         return [other for other in visible if self._rows[other.id]["val_loss"] <= most] or visible
 
     def rung(self, number: int) -> tuple[float, int] | None:
-        """Above what reported loss at the evaluator's rung candidate `number` is stopped: the median of the last ones up to
-        the horizon that reached it, and how many they are. None where it is never stopped: a seed, the control, too few.
+        """Return the reported loss above which candidate `number` is stopped early, and the number of losses behind it.
+
+        The threshold is the median of the last candidates up to the horizon that reached the early-stopping step. Return
+        None if the candidate is never stopped: a seed persona, a member of the control group, or too few losses.
         """
         early = self._config.early
         chance = generator(self._config.seed, number, "control").random()
@@ -174,23 +179,23 @@ class Search:
         return (statistics.median(seen), len(seen)) if len(seen) >= early.least else None
 
     def twin(self, number: int, code_hash: str) -> Row | None:
-        """The first candidate up to the horizon with the same code that was trained itself."""
+        """Return the first candidate up to the horizon that has the same code and was trained itself, or None."""
         for row in self.known(number):
             if row["code_hash"] == code_hash and row["twin"] is None:
                 return row
         return None
 
     def would_lead(self, number: int, val_loss: float | None) -> bool:
-        """Whether a loss is below those of all that candidate `number` may know of, the baseline's too."""
+        """Return whether a loss is below all losses, the baseline's included, that candidate `number` may read."""
         known = self.known(number)
         return val_loss is not None and all(val_loss < row["val_loss"] for row in known if is_scored(row))
 
     def known(self, number: int) -> list[Row]:
-        """The rows that a plan for `number` may read, by number."""
+        """Return the rows that the plan for `number` may read, ordered by number."""
         return [self._rows[other] for other in range(self.horizon(number) + 1)]
 
     def row(self, number: int) -> Row:
-        """A row that was told."""
+        """Return a row that was told."""
         return self._rows[number]
 
     def _immigrant(self, number: int, generation: int) -> Plan:

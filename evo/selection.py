@@ -1,4 +1,4 @@
-"""Selection: what a candidate's loss and cost are worth, who survives, who becomes a parent. Pure."""
+"""Selection: fitness of a candidate, survivors, and choice of parents. No I/O."""
 
 import math
 import random
@@ -25,9 +25,10 @@ RECENT = 5
 
 
 def cost(seconds: float, baseline_seconds: Sequence[float]) -> float | None:
-    """Seconds over the median of the last `RECENT` baseline trainings on that worker, in steps of 0.25, at least 1.
+    """Return the relative cost of a training, in steps of 0.25 and at least 1.
 
-    None where there is no baseline to compare with. CPU seconds on the CPU, wall seconds on MPS and CUDA.
+    The relative cost is the seconds of the training over the median of the last `RECENT` baseline trainings on that worker: CPU
+    seconds on the CPU, wall seconds on MPS and CUDA. Return None if there is no baseline training to compare with.
     """
     recent = [s for s in baseline_seconds if s > 0][-RECENT:]
     if not recent:
@@ -37,16 +38,16 @@ def cost(seconds: float, baseline_seconds: Sequence[float]) -> float | None:
 
 
 def is_scored(row: Row) -> bool:
-    """Whether a row has a score of its own: ok, with a finite loss."""
+    """Return whether a row has a score of its own: status ok and a finite loss."""
     loss = row["val_loss"]
     return row["status"] == Status.OK and loss is not None and math.isfinite(loss)
 
 
 def fitness(config: Selection, row: Row) -> tuple[float, float]:
-    """The two fitness values of a scored candidate, both to be lowered.
+    """Return the fitness values of a scored candidate. All are minimised.
 
-    `loss`: how far its cost is over `max_cost`, then its loss. `nsga2`: loss and cost. `score`: loss + weight × minutes,
-    alone. A cost that is not known counts as 1.
+    `loss`: excess of the relative cost over `max_cost`, then the loss. `nsga2`: loss and relative cost. `score`: loss +
+    weight × minutes, alone. An unknown relative cost counts as 1.
     """
     val_loss, cost = float(row["val_loss"]), float(row["cost"] or 1.0)
     if config.rule == "nsga2":
@@ -57,10 +58,10 @@ def fitness(config: Selection, row: Row) -> tuple[float, float]:
 
 
 class Selector:
-    """One rule of selection.
+    """Selection by one rule.
 
     Args:
-        config: the rule and its numbers.
+        config: Rule and its parameters.
     """
 
     def __init__(self, config: Selection) -> None:
@@ -77,21 +78,21 @@ class Selector:
 
     @property
     def holds_clock(self) -> bool:
-        """Whether a plan depends on seconds."""
+        """Return whether plans depend on measured seconds."""
         return self._config.rule != "loss" or math.isfinite(self._config.max_cost)
 
     def survivors(self, individuals: "Sequence[Individual]", k: int, rng: random.Random) -> "list[Individual]":
-        """At most k of them; all are rated already."""
+        """Return at most k of the rated individuals."""
         chosen: list[Individual] = self._toolbox.call("survive", rng, list(individuals), k) if individuals else []
         return chosen
 
     def choose(self, survivors: "Sequence[Individual]", rng: random.Random) -> "Individual":
-        """One parent out of `survivors`, which are rated and not empty."""
+        """Return one parent out of the rated, non-empty `survivors`."""
         chosen: Individual = self._toolbox.call("choose", rng, survivors)
         return chosen
 
     def order(self, first: "Individual", second: "Individual") -> "tuple[Individual, Individual]":
-        """The two with the fitter one first; equal ones by their number."""
+        """Return two individuals, fitter first. Ties are ordered by number."""
         if second.fitness > first.fitness or (second.fitness == first.fitness and second.id < first.id):
             return second, first
         return first, second

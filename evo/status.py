@@ -1,10 +1,10 @@
-"""The closed list of how a candidate can end. It owns the names; whoever finds a failure gives the one-line reason."""
+"""The closed list of outcomes of a candidate. The code that detects a failure writes its one-line reason."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """One value a candidate and a training; `meaning` says it in a sentence."""
+    """Outcome of a candidate or a training."""
 
     OK = "ok"
     NO_ANSWER = "no_answer"
@@ -32,7 +32,7 @@ class Status(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """What the status says, in one sentence."""
+        """Return the meaning of the status in one sentence."""
         return _MEANINGS[self]
 
 

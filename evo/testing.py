@@ -1,10 +1,10 @@
-"""Conformance of an evaluator: whether a folder of `evaluators/` measures what it claims, twice the same, and is not fooled.
+"""Conformance checks of an evaluator: it measures what it claims, repeats its results and refuses cheats.
 
     for check in evo.testing.conformance(evaluator, trainer):
         print(check.name, check.passed, check.says)
 
-`evo check` runs it. Every check trains real files in real sandboxes; the standard cheats are the baseline with a few lines
-appended, and most of them are found in the short run that goes before a full training.
+`evo check` runs these checks. Every check trains real files in real sandboxes. A standard cheat is the baseline with a
+few lines appended; most cheats are detected in the short run before a full training.
 """
 
 import math
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that an evaluator must do: its name, whether it does, and what was found."""
+    """One requirement on an evaluator: name, whether it holds, and what was found."""
 
     name: str
     passed: bool
@@ -35,11 +35,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Cheat:
-    """The baseline with code that tries to get a score it does not earn.
+    """Baseline with code that tries to get an unearned score.
 
     Attributes:
-        forward: lines after the baseline's forward; they see `idx`, `logits` and `torch`, and may change `logits`.
-        status: how it must end.
+        forward: Lines that run after the baseline's forward. They see `idx`, `logits` and `torch`, and may change `logits`.
+        status: Status with which the cheat must end.
     """
 
     name: str
@@ -90,13 +90,13 @@ def train():
 
 
 def conformance(evaluator: Evaluator, trainer: "Trainer", first: Judgement, seed: int = 1) -> Iterator[Check]:
-    """Check an evaluator, one thing after the other.
+    """Yield the checks of an evaluator one by one.
 
     Args:
-        evaluator: the one to check.
-        trainer: a trainer of it.
-        first: the judgement of its baseline at replicate 0 of `seed`.
-        seed: of the trainings.
+        evaluator: Evaluator to check.
+        trainer: Trainer of the evaluator.
+        first: Judgement of the baseline at replicate 0 of `seed`.
+        seed: Random seed of the trainings.
     """
     yield _is_judged(first)
     if first.status != Status.OK:
@@ -116,7 +116,7 @@ def _is_judged(first: Judgement) -> Check:
 
 
 def _learns(evaluator: Evaluator, first: Judgement) -> Check:
-    """Whether the baseline's loss is below what the frequencies of single tokens in `train` give on `heldout`."""
+    """Check that the baseline's loss is below that of the unigram distribution of `train` on `heldout`."""
     text, tokeniser = evaluator.load_data(), evaluator.spec.data.tokens
     counts = np.bincount(text.tokens("train", tokeniser), minlength=evaluator.vocab_size) + 1.0
     frequencies = counts / counts.sum()
@@ -143,7 +143,7 @@ def _is_refused(name: str, expected: Status, judged: Judgement) -> Check:
 
 
 def _settings_are_protected(evaluator: Evaluator) -> Iterator[Check]:
-    """One check a protected setting: set a second time, it is refused before anything runs."""
+    """Yield one check per protected setting: setting it a second time must be refused before anything runs."""
     train = evaluator.spec.files[0]
     for name in evaluator.spec.settings:
         files = dict(evaluator.baseline) | {train: f"{evaluator.baseline[train]}\n{name} = None\n"}
@@ -153,6 +153,6 @@ def _settings_are_protected(evaluator: Evaluator) -> Iterator[Check]:
 
 
 def _with(evaluator: Evaluator, which: int, code: str) -> dict[str, str]:
-    """The baseline with `code` at the end of its first or second file."""
+    """Return the baseline with `code` appended to its first or second file."""
     name = evaluator.spec.files[which]
     return dict(evaluator.baseline) | {name: evaluator.baseline[name] + code}

@@ -1,7 +1,8 @@
-"""Variation: operators on personas, registered in a DEAP toolbox. Pure: a persona and a generator in, a persona out.
+"""Variation operators on personas, registered in a DEAP toolbox. No I/O.
 
-Each operator says what it did, so that every difference between a child and its parents can be told from its record:
-`{"operator": name, …}` with the section, the genes that moved, and from whom. One that does not apply returns None.
+Each operator takes a persona and a random generator and returns a new persona with a record `{"operator": name, …}` that names
+the section, the genes that moved and their origin. The records explain every difference between a child and its parents.
+An operator that does not apply returns None.
 """
 
 import random
@@ -23,7 +24,7 @@ WRITTEN = ("write_breakthrough", "sharpen_topic")
 
 
 def swap_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Put another persona's breakthrough in the place of one of this one's."""
+    """Replace one breakthrough by a breakthrough of another persona."""
     section = persona.section("breakthroughs")
     if section is None:
         return None
@@ -45,17 +46,17 @@ def swap_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 
 def emphasise(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Give a topic or direction one more step of emphasis; it moves up among its equals."""
+    """Raise the emphasis of a topic or direction by one step and move it up behind its equals."""
     return _shift(persona, +1)
 
 
 def deemphasise(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Take one step of emphasis from a topic or direction; it moves down."""
+    """Lower the emphasis of a topic or direction by one step and move it down."""
     return _shift(persona, -1)
 
 
 def drop(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Leave out a topic or direction; the less it was emphasised, the likelier."""
+    """Remove a topic or direction. Low emphasis makes removal more likely."""
     choices = [s for s in _weighed(persona) if len(s.items) > max(s.least, FEWEST[s.kind])]
     if not choices:
         return None
@@ -82,7 +83,7 @@ def narrow_fields(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 
 def widen_fields(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Add up to six fields that other personas have."""
+    """Add up to six fields of other personas."""
     section = persona.section("fields")
     if section is None:
         return None
@@ -96,7 +97,7 @@ def widen_fields(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 
 def write_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Want another breakthrough in the place of one of this persona's; a model writes it before the persona is asked."""
+    """Request a new breakthrough in place of an old one. A model writes it before the persona is asked."""
     section = persona.section("breakthroughs")
     if section is None:
         return None
@@ -105,7 +106,7 @@ def write_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 
 def sharpen_topic(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Want a topic or direction said more sharply; a model writes it before the persona is asked."""
+    """Request a sharper wording of a topic or direction. A model writes it before the persona is asked."""
     places = [(section.kind, item.title) for section in _weighed(persona) for item in section.items if item.title]
     if not places:
         return None
@@ -114,7 +115,7 @@ def sharpen_topic(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 
 def cross(first: Persona, second: Persona, second_id: int) -> tuple[Persona, Record]:
-    """The first persona, with some of its sections and its stance filled from the second, each at even odds."""
+    """Return the first persona with sections and stance taken from the second with probability one half each."""
     child = first
     taken: list[str] = []
     for section in first.sections:
@@ -132,11 +133,11 @@ def cross(first: Persona, second: Persona, second_id: int) -> tuple[Persona, Rec
 
 
 class Variator:
-    """The operators in a toolbox, with their weights.
+    """Weighted variation operators in a DEAP toolbox.
 
     Args:
-        settings: weights and odds.
-        pool: personas that breakthroughs and fields may come from; the seeds.
+        settings: Weights and probabilities.
+        pool: Personas that provide breakthroughs and fields: the seed personas.
     """
 
     MUTATIONS: tuple[Callable[[Persona, Sequence[Persona]], Varied], ...] = (
@@ -159,8 +160,10 @@ class Variator:
         self._toolbox.register("cross", cross)
 
     def mutate(self, persona: Persona, rng: random.Random) -> tuple[Persona, list[Record]]:
-        """Apply one to `mutations` operators, drawn by their weights; one that does not apply is drawn again. At most one of
-        them wants words that a model has to write; its record holds them as None until then.
+        """Apply one to `mutations` operators, drawn by weight.
+
+        An operator that does not apply is drawn again. At most one of the operators needs text from a model; its record
+        holds None in place of the text until the model has answered.
         """
         records: list[Record] = []
         for _ in range(rng.randint(1, self._settings.mutations)):
@@ -178,13 +181,13 @@ class Variator:
         return persona, records
 
     def cross(self, first: Persona, second: Persona, second_id: int, rng: random.Random) -> tuple[Persona, Record]:
-        """Cross two personas section by section; the first is the fitter one."""
+        """Cross two personas section by section. The first one is the fitter."""
         crossed: tuple[Persona, Record] = self._toolbox.call("cross", rng, first, second, second_id)
         return crossed
 
 
 def _weighed(persona: Persona) -> list[Section]:
-    """The sections whose genes have an emphasis."""
+    """Return the sections whose genes have an emphasis."""
     kinds: tuple[Kind, ...] = ("topics", "directions")
     return [section for kind in kinds if (section := persona.section(kind)) is not None]
 
@@ -195,7 +198,7 @@ def _items(persona: Persona, kind: Kind) -> tuple[Item, ...]:
 
 
 def _shift(persona: Persona, step: int) -> Varied:
-    """Change one item's emphasis by `step` and put it behind the last item that is emphasised at least as much."""
+    """Change the emphasis of one item by `step` and move the item behind the last one with at least the same emphasis."""
     movable = {2: -1, -1: +1}  # an item at an end moves only the other way
     places = [
         (section, place)

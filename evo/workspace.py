@@ -1,7 +1,6 @@
-"""Where personas, evaluators, configs and runs are found: the workspace folder, and the built-in one of the wheel.
+"""Lookup of personas, evaluators, configurations and runs in the workspace folder and among the built-in files.
 
-A name is looked up in the current workspace first, then among the built-in ones. It reads and copies files; it never
-interprets them.
+A name is looked up in the current workspace first. This module reads and copies files and never interprets them.
 """
 
 import shutil
@@ -16,21 +15,21 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def builtin() -> Path:
-    """The folder of built-in seeds, evaluators and configs: in the wheel, else the checkout beside the package."""
+    """Return the folder of the built-in files: inside the wheel, else the checkout beside the package."""
     packaged = _PACKAGE / "_workspace"
     return packaged if packaged.is_dir() else _PACKAGE.parent
 
 
 def population() -> Path:
-    """`population/` of the current workspace; it need not exist."""
+    """Return the path of `population/` in the current workspace. It may not exist."""
     return Path.cwd() / "population"
 
 
 def locate(kind: str, name: str, suffix: str = "") -> Path:
-    """The file or folder that `name` means: a path, else `<kind>/<name><suffix>` here, else the built-in one.
+    """Return the file or folder that `name` refers to: a path, else `<kind>/<name><suffix>` here, else a built-in one.
 
     Raises:
-        EvoError: nothing of that name, with the names there are.
+        EvoError: Nothing has that name. The hint lists the names that exist.
     """
     given = [Path(name)] if "/" in name or not suffix or name.endswith(suffix) else []
     tried = [*given, Path.cwd() / kind / f"{name}{suffix}", builtin() / kind / f"{name}{suffix}"]
@@ -46,13 +45,17 @@ def locate(kind: str, name: str, suffix: str = "") -> Path:
 
 
 def seeds_folder() -> Path:
-    """`seeds/` of the workspace where it holds a text, else the built-in one."""
+    """Return `seeds/` of the workspace if it holds a text, else the built-in folder."""
     own = Path.cwd() / "seeds"
     return own if any(own.glob("*.txt")) else builtin() / "seeds"
 
 
 def create(target: Path) -> list[Path]:
-    """Make `target` a workspace with its four folders; existing files stay as they are. Returns what was written."""
+    """Create a workspace in `target` and return the files written. Existing files are kept.
+
+    Raises:
+        EvoError: The folder cannot be written.
+    """
     try:
         return _copy_builtin(target)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""The lineage: every candidate, training, loss curve and model call of a run, as plain Parquet files that never change."""
+"""The lineage of a run: candidates, trainings, loss curves and model calls as immutable Parquet files."""

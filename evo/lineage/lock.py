@@ -1,6 +1,6 @@
-"""One writer a run: an exclusive lock on its folder, with a note of who holds it; and one maker of runs a population.
+"""Exclusive locks: one writer per run, and one process at a time that creates runs in a population.
 
-The lock is the operating system's, so that it ends with its holder however that ended; the note is only for people.
+The operating system holds the lock, so it ends with its process. A note in the lock file names the process for users.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from evo.errors import EvoError
 
 @contextlib.contextmanager
 def writer(folder: Path) -> Iterator[list[str]]:
-    """Hold the run in `folder` while the block runs; gives what is to be told of a holder before that was killed.
+    """Hold the lock of the run in `folder` and yield messages about a previous holder that was killed.
 
     Raises:
-        EvoError: another process holds it, and which.
+        EvoError: Another process holds the lock.
     """
     note = folder / ".holder.json"
     with _held(folder, 2, f"run {folder.name} is held by", note):  # a reader that asks `is_held` holds it for a moment
@@ -41,10 +41,10 @@ def writer(folder: Path) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def making(population: Path) -> Iterator[None]:
-    """Be the only one that makes a run in `population`, or clears what is half-made there, while the block runs.
+    """Hold the lock for creating runs in `population` and for removing incomplete ones.
 
     Raises:
-        EvoError: another process has been making one for a minute.
+        EvoError: Another process has held the lock for a minute.
     """
     with _held(population, 60, f"a run is being made in {population} by"):
         yield
@@ -70,7 +70,7 @@ def _cannot_write(folder: Path, error: OSError) -> EvoError:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process is writing the run in `folder` now."""
+    """Return whether a process is writing the run in `folder`."""
     if not (folder / ".lock").exists():
         return False
     lock = FileLock(folder / ".lock", timeout=0)

@@ -1,4 +1,4 @@
-"""SQL over lineages with DuckDB: one view a table, over every run of a population or one. It only reads."""
+"""SQL over lineages with DuckDB: one view per table, over all runs of a population or one. Read only."""
 
 import re
 from collections.abc import Sequence
@@ -40,24 +40,29 @@ _MADE_OF = {"scores": "trainings", "credit": "candidates"}
 
 @dataclass(frozen=True)
 class Answer:
-    """Column names and rows of a query."""
+    """Column names and rows of a query result."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """One dictionary a row."""
+        """Return one dictionary per row."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 def connect(population: Path, run: str | None = None, text: str | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection in memory with the views `candidates`, `trainings`, `curves`, `calls`, `verdicts`, `scores` and `credit`.
+    """Return an in-memory connection with the views `candidates`, `trainings`, `curves`, `calls`, `verdicts`, `scores`,
+    `credit`.
 
-    `scores` holds the mean loss of a candidate's trainings with its standard error, whose seed part comes from the
-    deviation pooled over all candidates of the run that were trained more than once, and whose text part is `text_se`.
-    `credit` holds a row for each operator of each candidate: by how many nats its loss is below that of the files it was
-    given (null without a loss of its own), or why a model wrote nothing of use where one was asked to.
-    Given the `text` of a query, only the views that it names are made: each opens its files.
+    `scores` holds the mean loss over the trainings of a candidate, with its standard error. The seed part of the error
+    is the deviation pooled over all candidates of the run with several trainings; the text part is `text_se`.
+    `credit` holds a row per operator of each candidate: by how many nats the loss of the candidate is below that of its
+    base (null without an own loss), or why a model's text for the operator was not used.
+
+    Args:
+        population: Folder of the runs.
+        run: Name of one run. Default: all.
+        text: Query. If given, only the views that it names are created, because each view opens its files.
     """
     connection = duckdb.connect()
     named = _named(text)
@@ -80,10 +85,10 @@ def connect(population: Path, run: str | None = None, text: str | None = None) -
 
 
 def sql(population: Path, text: str, run: str | None = None, parameters: Sequence[Any] = ()) -> Answer:
-    """Run one SQL text.
+    """Run one SQL query.
 
     Raises:
-        EvoError: DuckDB refuses it, with its words, or a file that it reads is damaged, with its name.
+        EvoError: DuckDB refuses the query, or a file is damaged.
     """
     try:
         with connect(population, run, text) as connection:
@@ -98,7 +103,7 @@ def sql(population: Path, text: str, run: str | None = None, parameters: Sequenc
 
 
 def _named(text: str | None) -> set[str]:
-    """The words of a query that may be tables; `scores` and `credit` are made of others."""
+    """Return the words of a query that may be table names, with the tables behind `scores` and `credit`."""
     named = set(schema.TABLES) if text is None else set(re.findall(r"\w+", text.lower()))
     return named | {table for view, table in _MADE_OF.items() if view in named}
 
@@ -109,7 +114,7 @@ def _files(population: Path, run: str | None, table: str) -> list[Path]:
 
 
 def _name_damage(population: Path, text: str, run: str | None) -> None:
-    """Read one by one the files that a query reads, to name the one that is damaged."""
+    """Read the files of a query one by one and raise the error of the damaged one."""
     from evo.lineage import store
 
     for table in schema.TABLES:

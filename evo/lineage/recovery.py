@@ -1,7 +1,7 @@
-"""What a killed process or a failing disk left behind in a run: cleared or set aside, and told in a line each.
+"""Recovery of a run after a killed process or a failing disk.
 
-Half-written files are cleared. A damaged record is moved, as it is, to `damaged/<table>/<name>.<n>` of its run; whoever
-carries the run on makes it again. Only who holds the run's lock calls this; it never decides what a row holds.
+Incomplete files are removed. A damaged record is moved unchanged to `damaged/<table>/<name>.<n>` of its run, and the
+resumed run creates it again. Callers must hold the lock of the run.
 """
 
 import itertools
@@ -31,12 +31,12 @@ _WHAT_FOLLOWS = {
 
 
 def recover(folder: Path) -> list[str]:
-    """Clear and set aside what is half-written or damaged in the run in `folder`; return what was done, a line each.
+    """Remove incomplete files of the run in `folder`, set damaged records aside, and return one line per action.
 
     Every record is read once, in about a millisecond.
 
     Raises:
-        EvoError: the disk is full, a file may not be read, or is of a newer schema.
+        EvoError: The disk is full, a file may not be read, or a file has a newer schema.
     """
     return [
         *_clear_unfinished(folder),
@@ -45,7 +45,7 @@ def recover(folder: Path) -> list[str]:
 
 
 def clear_population(population: Path) -> list[str]:
-    """Remove the unfinished folders of runs whose making was killed; return what was done, a line each."""
+    """Remove folders of runs whose creation was killed and return one line per action."""
     if not _asides(population):
         return []
     with lock.making(population):  # whoever makes a run holds it, so what is seen now is nobody's
@@ -71,7 +71,7 @@ def _clear_unfinished(folder: Path) -> list[str]:
 
 
 def _set_damaged_aside(folder: Path, table: str) -> Iterator[str]:
-    """Set aside what cannot be read of one table, and a training with its curve: the two are made together."""
+    """Set aside the unreadable records of one table. A training and its curve are set aside together."""
     for path in sorted((folder / "lineage" / table).glob("*.parquet")):
         try:
             store.read_file(path, table)
@@ -85,7 +85,7 @@ def _set_damaged_aside(folder: Path, table: str) -> Iterator[str]:
 
 
 def _set_aside(path: Path, where: Path) -> Path:
-    """Move a file to the first free name in `where`, durably."""
+    """Move a file durably to the first free name in `where`."""
     try:
         where.mkdir(parents=True, exist_ok=True)
         target = next(free for n in itertools.count(1) if not (free := where / f"{path.name}.{n}").exists())

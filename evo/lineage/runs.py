@@ -1,4 +1,4 @@
-"""Which runs a population holds, and how far each is, from the names of their files alone. It reads no Parquet."""
+"""Overview of the runs in a population, from file names alone. Reads no Parquet."""
 
 import math
 import re
@@ -19,7 +19,7 @@ _SET_ASIDE = re.compile(r"(?P<number>\d{6,})-(?P<key>\d+)\.parquet\.\d+")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run as `evo runs` lists it; `state` is finished, running or stopped."""
+    """Run as `evo runs` lists it. `state` is finished, running or stopped."""
 
     name: str
     state: str
@@ -31,16 +31,16 @@ class RunSummary:
 
 
 def summaries(population: Path) -> list[RunSummary]:
-    """Every run of a population, oldest first."""
+    """Return all runs of a population, oldest first."""
     found = sorted(population.glob("*/run.json"), key=lambda p: (p.stat().st_mtime_ns, p.parent.name))
     return [summary(path.parent) for path in found if not path.parent.name.startswith(".")]
 
 
 def summary(path: Path) -> RunSummary:
-    """What one run's files say of it.
+    """Return the summary of one run.
 
     Raises:
-        EvoError: its frozen configuration cannot be read.
+        EvoError: The frozen configuration cannot be read.
     """
     try:
         config = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
@@ -63,8 +63,9 @@ def summary(path: Path) -> RunSummary:
 
 
 def lost(path: Path, candidates: int) -> list[tuple[str, int, int]]:
-    """Answers and trainings of so many candidates that were set aside damaged and are not there again: table, number,
-    attempt or replicate. Candidates and verdicts are missed without it.
+    """Return the answers and trainings that were set aside as damaged and not created again.
+
+    Each entry is (table, number, attempt or replicate). Missing candidates and verdicts are noticed elsewhere.
     """
     found = set()
     for aside in (path / DAMAGED).glob("*/*"):
@@ -82,16 +83,16 @@ def lost(path: Path, candidates: int) -> list[tuple[str, int, int]]:
 
 
 def _models(tables: Any) -> str:
-    """What a frozen configuration calls its models: one table in older runs, a list since."""
+    """Return the model names of a frozen configuration: one table in older runs, a list in newer ones."""
     names = [str(table.get("label") or table["name"]) for table in (tables if isinstance(tables, list) else [tables])]
     return ", ".join(names)
 
 
 def find(population: Path, name: str | None, *, unfinished: bool = False) -> Path:
-    """The folder of the run called `name`; without a name the latest one, or the latest unfinished one.
+    """Return the folder of the run called `name`, or of the latest run, or of the latest unfinished one.
 
     Raises:
-        EvoError: there is none.
+        EvoError: There is no such run.
     """
     if name is not None:
         path = population / name

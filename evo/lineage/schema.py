@@ -1,6 +1,6 @@
-"""The columns of the lineage, with their types and meanings. Every file has every column of its table.
+"""Columns of the lineage with types and meanings. Every file has every column of its table.
 
-Documentation, `evo sql --schema` and the files themselves come from `TABLES`; nothing else names a column's type.
+The documentation, `evo sql --schema` and the files are generated from `TABLES`.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ GENE = 0
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `kind` is its DuckDB type; `clock` marks what differs between two equal searches."""
+    """One column. `kind` is its DuckDB type; `clock` marks values that differ between two equal searches."""
 
     name: str
     kind: str
@@ -149,12 +149,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 def clock_columns(table: str) -> set[str]:
-    """Columns that hold a clock, and so differ between two equal searches."""
+    """Return the columns that hold clock values."""
     return {column.name for column in TABLES[table] if column.clock}
 
 
 def arrow_schema(table: str) -> "pa.Schema":
-    """The pyarrow schema of `table`, with the schema version in its metadata."""
+    """Return the pyarrow schema of `table` with the schema version in its metadata."""
     import pyarrow as pa
 
     kinds = {

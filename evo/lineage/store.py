@@ -1,7 +1,7 @@
-"""Writing and reading a run's lineage: one durable Parquet file a record, published by a rename and never changed.
+"""Durable storage of a lineage: one Parquet file per record, published by rename and never changed.
 
-A file is written under a name that begins with a dot, fsynced and renamed, and its folder fsynced, so that at every
-instant what can be seen is valid. It never decides what a row holds.
+A file is written under a name that begins with a dot, synced and renamed, and its folder is synced. So every visible
+file is valid at every instant.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _KEY_COLUMNS = {
 
 
 class DamagedFile(EvoError):
-    """A file of the lineage that is no longer, or never was, a record of its table."""
+    """File of the lineage that is not a valid record of its table."""
 
     def __init__(self, path: Path, found: str) -> None:
         run = path.parents[2].name
@@ -46,11 +46,12 @@ class DamagedFile(EvoError):
 
 
 class Lineage:
-    """The folder `lineage/` of one run. Each table holds `schema.parquet`, all columns and no row, from the first: so a
-    reader finds every table at every instant.
+    """Folder `lineage/` of one run.
+
+    Each table holds `schema.parquet` with all columns and no row from the start, so that readers always find every table.
 
     Args:
-        folder: the run's folder; the tables' folders are made below it.
+        folder: Folder of the run. The folders of the tables are created in it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,19 +63,19 @@ class Lineage:
                 publish(path, schema.arrow_schema(table).empty_table())
 
     def path(self, table: str, *key: int) -> Path:
-        """The file of one record: `key` is (id), (id, replicate) or (id, attempt)."""
+        """Return the file of one record. `key` is (id), (id, replicate) or (id, attempt)."""
         return self._root / table / ("-".join([f"{key[0]:06d}", *map(str, key[1:])]) + ".parquet")
 
     def has(self, table: str, *key: int) -> bool:
-        """Whether that record is durable."""
+        """Return whether the record is durable."""
         return self.path(table, *key).exists()
 
     def append(self, table: str, key: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Publish one record. When this returns it is durable; a record that is there already stays as it is.
+        """Publish one record durably. A record that exists is kept unchanged.
 
         Raises:
-            EvoError: the disk is full, or cannot be written.
-            ValueError: a row lacks a column or has one too many.
+            EvoError: The disk is full or cannot be written.
+            ValueError: A row lacks a column or has an extra one.
         """
         path = self.path(table, *key)
         if not rows or path.exists():
@@ -88,10 +89,10 @@ class Lineage:
         publish(path, data)
 
     def read(self, table: str) -> list[Row]:
-        """Every row of `table`, by number and then by replicate or attempt.
+        """Return all rows of `table`, ordered by number, then replicate or attempt.
 
         Raises:
-            EvoError: a file is damaged, or of a newer schema, with its name.
+            EvoError: A file is damaged or has a newer schema.
         """
         rows: list[Row] = []
         for path in sorted((self._root / table).glob("[0-9]*.parquet"), key=_key):
@@ -99,13 +100,13 @@ class Lineage:
         return rows
 
     def read_record(self, table: str, *key: int) -> list[Row]:
-        """The rows of one record; empty where it is not there."""
+        """Return the rows of one record, or an empty list."""
         path = self.path(table, *key)
         return read_file(path, table) if path.exists() else []
 
 
 def now() -> datetime.datetime:
-    """UTC, as rows have it."""
+    """Return the current time in UTC."""
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
@@ -116,7 +117,7 @@ def _key(path: Path) -> list[int]:
 
 
 def publish(path: Path, table: pa.Table) -> None:
-    """Write `table` aside, make it durable, and give it its name."""
+    """Write `table` under a temporary name, sync it and rename it."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +134,7 @@ def publish(path: Path, table: pa.Table) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
+    """Sync a folder so that its names are durable."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -142,10 +143,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file durably: whole or not at all.
+    """Write a small text file durably and atomically.
 
     Raises:
-        EvoError: the disk is full, or cannot be written.
+        EvoError: The disk is full or cannot be written.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -163,7 +164,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def disk_error(error: OSError, path: Path) -> EvoError:
-    """What a user is told when a write failed."""
+    """Return the error to show after a failed write."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     what = "the disk is full" if full else f"cannot write: {error.strerror}"
     return EvoError(
@@ -172,11 +173,11 @@ def disk_error(error: OSError, path: Path) -> EvoError:
 
 
 def read_file(path: Path, table: str) -> list[Row]:
-    """The rows of one file of `table`.
+    """Return the rows of one file of `table`.
 
     Raises:
-        DamagedFile: it is no Parquet, not whole, of other columns, or holds another record than its name says.
-        EvoError: it may not be read, or is of a newer schema.
+        DamagedFile: The file is not complete Parquet, has other columns, or holds another record than its name says.
+        EvoError: The file may not be read or has a newer schema.
     """
     try:
         data = pq.read_table(path, partitioning=None, page_checksum_verification=True)
@@ -201,7 +202,7 @@ def read_file(path: Path, table: str) -> list[Row]:
 
 
 def _check_key(path: Path, table: str, rows: Sequence[Row]) -> None:
-    """Refuse rows that are not of the record that a file's name tells."""
+    """Raise if the rows do not belong to the record in the file name."""
     columns = _KEY_COLUMNS[table]
     expected = tuple(_key(path)[: len(columns)])
     found = {tuple(row[column] for column in columns) for row in rows}

@@ -1,1 +1,1 @@
-"""The trainer: owns one device slot, runs one isolated training at a time, and has its model scored."""
+"""Trainer of one device slot: runs one isolated training at a time and scores the trained model."""

@@ -1,4 +1,4 @@
-"""The trainer as a Ray actor: owns one device slot and runs one training at a time."""
+"""Ray actor around `Trainer`: owns one device slot and runs one training at a time."""
 
 import platform
 from typing import Any
@@ -11,16 +11,16 @@ from evo.trainer.trainer import Trainer
 
 
 class TrainerActor:
-    """Made remote by `evo.driver.workers`; its methods are those of `Trainer`, with plain values.
+    """Actor class that `evo.driver.workers` makes remote. It has the interface of `Trainer`, with plain values.
 
     Args:
-        evaluator: what is judged.
-        device: what trains.
-        data_sha256: of the run's data.
-        level: name of the isolation level that the run uses.
+        evaluator: evaluator of the run.
+        device: device to train on.
+        data_sha256: SHA-256 digests of the run's data.
+        level: name of the run's isolation backend.
 
     Raises:
-        ValueError: this node's data is not the run's, or the level does not work here.
+        ValueError: if this node's data differs from the run's, or the isolation backend does not work on this node.
     """
 
     def __init__(self, evaluator: Evaluator, device: Device, data_sha256: dict[str, str], level: str) -> None:
@@ -32,9 +32,9 @@ class TrainerActor:
             raise ValueError(f"the data on {platform.node()} differs from the run's")
 
     def ready(self) -> str:
-        """The host's name, once the data is loaded."""
+        """Return the host name once the data is loaded."""
         return platform.node()
 
     def judge(self, job: Job) -> dict[str, Any]:
-        """One training and its score."""
+        """Train and score one candidate."""
         return self._trainer.judge(job).as_dict()

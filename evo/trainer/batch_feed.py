@@ -1,7 +1,7 @@
-"""The feed: a training's batches, drawn and counted on our side of the sandbox.
+"""Batches of one training, drawn and counted outside the sandbox.
 
-No text lies in a sandbox: the harness asks for a batch and gets it over a pipe, so that how many were drawn, of which
-part and of which shape is known and not believed. It never sees a held-out token.
+A sandbox holds no text. The harness requests each batch over a pipe, so the number, part and shape of the batches are
+measured rather than reported by the candidate. The feed never holds held-out tokens.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,21 +16,22 @@ from evo.trainer.processes import LimitReached
 Tokens = npt.NDArray[np.uint16]
 PARTS = ("train", "val")
 OVER = b"\1"
-"""The answer that ends a short run; a batch begins with another byte."""
+"""Reply that ends a short run. A reply with a batch starts with a different byte."""
 
 
 class Feed:
-    """The batches of one training.
+    """Source of the batches of one training.
 
     Args:
-        tokens: the parts that candidates see, uint16, shape (n,) each.
+        tokens: parts of the text that candidates see, uint16, shape (n,) each.
         batch_size: sequences in a batch.
-        block_size: tokens in a sequence; a batch holds one more a sequence, for the targets.
-        data_seed: of the order, on generators of their own: the same for every candidate of a replicate.
-        batches: how many may be drawn.
-        probe: called when the training says that its weights are saved: windows that the trained model is to answer, chosen
-            then and only then.
-        stop_after: ends a short run when so many training batches were drawn; None for a full training.
+        block_size: tokens in a sequence. A batch holds one more token per sequence, for the targets.
+        data_seed: random seed of the data order, the same for every candidate of a replicate. Each part has its own
+            generator.
+        batches: number of batches that a training may draw.
+        probe: callback for the moment the training reports that its weights are saved. Returns the windows that the
+            trained model must answer. They are not chosen before that moment.
+        stop_after: training batches after which a short run ends; None for a full training.
     """
 
     def __init__(
@@ -51,11 +52,14 @@ class Feed:
         self.cut_off = self._saved = False
 
     def answer(self, request: bytes) -> bytes:
-        """What the harness gets for one byte: a zero byte and a batch (batch_size, block_size + 1) of uint16, or the probe
-        (rows, block_size), or `OVER`.
+        """Return the reply to a one-byte request of the harness.
+
+        Returns:
+            A zero byte followed by uint16 tokens: a batch (batch_size, block_size + 1) or the probe (rows, block_size).
+            `OVER` once a short run has ended or the weights are saved.
 
         Raises:
-            LimitReached: more batches than a training may draw, or a byte that asks for nothing.
+            LimitReached: if the training requests more batches than allowed, or the request is not a valid byte.
         """
         if request == b"p":
             if self._saved:
@@ -78,7 +82,7 @@ class Feed:
         return b"\0" + batch
 
     def shortfall(self) -> str:
-        """What is wrong with the number of batches of a training that has ended; empty where nothing is."""
+        """Return why a finished training drew too few batches, or an empty string if it drew enough."""
         expected = self._expected.train
         if expected is None or self._stop_after is not None or self.drawn["train"] >= expected:
             return ""

@@ -1,6 +1,6 @@
-"""The curve that a training reports, and the rung at which a clearly losing one is stopped.
+"""Loss curve that a training reports, and early stopping of trainings that are clearly losing.
 
-What stands in it is the candidate's word: it may end a training early, and it is never a score.
+The candidate writes the curve, so its values are not trusted: they may stop a training early but never become a score.
 """
 
 import json
@@ -17,9 +17,13 @@ _POINTS = 10_000
 
 
 class Watch:
-    """Looks at a training's curve and stops it at its rung where it is clearly losing there.
+    """Early-stopping check of one training, based on its reported curve.
 
-    What it decides depends on the curve alone: a losing training that ended before anyone looked is stopped too.
+    The decision depends on the curve alone. A losing training that ended before the first check is also stopped.
+
+    Args:
+        scratch: folders of the sandbox, from which the curve is read.
+        rung: early-stopping step and its threshold; None never stops the training.
     """
 
     def __init__(self, scratch: Scratch, rung: Rung | None) -> None:
@@ -27,10 +31,10 @@ class Watch:
         self._passed, self._stopped = rung is None, False
 
     def __call__(self) -> None:
-        """Look once.
+        """Check the curve once.
 
         Raises:
-            LimitReached: it is clearly losing.
+            LimitReached: if the training is clearly losing.
         """
         if self._rung is None or self._passed:
             return
@@ -47,10 +51,10 @@ class Watch:
             )
 
     def ended(self) -> None:
-        """Look once more at a training that has ended, however it did.
+        """Check the curve of a training that has ended, with or without an error.
 
         Raises:
-            SandboxFailure: it is clearly losing.
+            SandboxFailure: if the training is clearly losing.
         """
         try:
             self()
@@ -58,7 +62,7 @@ class Watch:
             raise SandboxFailure(limit.status, limit.reason) from None
 
     def curve(self) -> list[dict[str, float | None]]:
-        """The curve, of a training that was stopped up to its rung."""
+        """Return the curve. The curve of a stopped training ends at the early-stopping step."""
         points = read(self._scratch)
         if self._rung is None or not self._stopped:
             return points
@@ -67,7 +71,7 @@ class Watch:
 
 
 def loss_at(curve: Sequence[Mapping[str, float | None]], step: int) -> float | None:
-    """The validation loss that a curve reports at `step`."""
+    """Return the validation loss that a curve reports at `step`, or None if `step` is 0 or has no such loss."""
     return next((point["reported_val_loss"] for point in curve if _is_rung(point, step)), None) if step else None
 
 
@@ -76,7 +80,7 @@ def _is_rung(point: Mapping[str, float | None], step: int) -> bool:
 
 
 def read(scratch: Scratch) -> list[dict[str, float | None]]:
-    """The points that `harness.report` wrote; what is not a point is left out."""
+    """Return the points that `harness.report` wrote, without malformed lines."""
     points: list[dict[str, float | None]] = []
     for line in scratch.read("out/curve.jsonl", 4_000_000).splitlines()[:_POINTS]:
         try:
@@ -98,7 +102,7 @@ def read(scratch: Scratch) -> list[dict[str, float | None]]:
 
 
 def number(value: object) -> float | None:
-    """A finite number as a float, or None."""
+    """Return `value` as a float if it is a finite number, else None."""
     try:
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
     except OverflowError:

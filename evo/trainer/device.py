@@ -1,6 +1,6 @@
-"""The one place that knows devices: which there are, what a slot of one is in Ray's terms, and which clock ranks it.
+"""Compute devices: detection, Ray resources of a slot, and the clock used for ranking.
 
-The MPS and CUDA paths are real and thin; they are tested with the device faked.
+No other module contains device-specific logic. The MPS and CUDA paths are thin and tested with a fake device.
 """
 
 import os
@@ -16,27 +16,27 @@ Kind = Literal["cpu", "cuda", "mps"]
 
 @dataclass(frozen=True)
 class Device:
-    """A kind of device, and how trainings use it."""
+    """Kind of compute device and the way trainings use it."""
 
     kind: Kind
     slots: int
-    """Trainings at a time on this machine."""
+    """Concurrent trainings on this machine."""
     threads: int
-    """CPU threads of one training."""
+    """CPU threads per training."""
 
     @property
     def ranks_by_cpu(self) -> bool:
-        """Whether cost counts CPU seconds of the process tree; elsewhere it counts wall seconds."""
+        """Whether relative cost is measured in CPU seconds of the process tree rather than wall seconds."""
         return self.kind == "cpu"
 
     @property
     def start(self) -> str:
-        """How a job's process comes from its launcher: macOS cannot fork once the Objective-C frameworks are loaded."""
+        """How the launcher starts a job, "fork" or "exec". macOS cannot fork once the Objective-C frameworks are loaded."""
         return "exec" if sys.platform == "darwin" or self.kind != "cpu" else "fork"
 
     @property
     def ray_resources(self) -> dict[str, float]:
-        """What a trainer asks of Ray. `mps` is our own resource: one training at a time."""
+        """Ray resources that a trainer requests. `mps` is a custom resource that allows one training at a time."""
         if self.kind == "cuda":
             return {"num_cpus": 0, "num_gpus": 1}
         if self.kind == "mps":
@@ -45,33 +45,36 @@ class Device:
 
     @property
     def nodes(self) -> tuple[Path, ...]:
-        """The machine's device files that a sandbox needs for it: NVIDIA's."""
+        """Device files that a sandbox needs (NVIDIA's for CUDA, otherwise none)."""
         return tuple(sorted(Path("/dev").glob("nvidia*"))) if self.kind == "cuda" else ()
 
     def environment(self) -> dict[str, str]:
-        """What a sandbox's environment needs for this device, and nothing else."""
+        """Return only the environment variables that a sandbox needs for this device."""
         wanted = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
         if self.kind == "cuda":
             wanted["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
             if "CUDA_VISIBLE_DEVICES" in os.environ:
                 wanted["CUDA_VISIBLE_DEVICES"] = os.environ["CUDA_VISIBLE_DEVICES"]
         if self.kind == "mps":
-            wanted["PYTORCH_ENABLE_MPS_FALLBACK"] = (
-                "1"  # must be set before torch is imported; it hides slow operations
-            )
+            wanted["PYTORCH_ENABLE_MPS_FALLBACK"] = "1"  # must be set before torch is imported; hides slow operations
         return wanted
 
 
 def cpu_count() -> int:
-    """CPUs that this process may use."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find(kind: str = "auto", slots: int = 0, threads: int = 1) -> Device:
-    """The device to train on: the one asked for, else CUDA, else MPS, else the CPU. Imports torch.
+    """Return the device to train on. Imports torch.
+
+    Args:
+        kind: "cpu", "cuda", "mps" or "auto". "auto" picks CUDA, then MPS, then the CPU.
+        slots: concurrent trainings; 0 for as many as the device allows.
+        threads: CPU threads per training.
 
     Raises:
-        EvoError: a device that torch does not see here.
+        EvoError: if torch does not see the requested device.
     """
     import torch
 

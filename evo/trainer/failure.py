@@ -1,15 +1,15 @@
-"""How a job in a sandbox can fail, and what its last words say of it: text that a candidate wrote, made safe to show."""
+"""Failures of sandboxed jobs, and helpers that make candidate-written error text safe to display."""
 
 import json
 
 from evo.status import Status
 
 NAMED_INSIDE = ("contract", "protected_setting", "not_finite", "not_rebuildable", "bad_shape")
-"""What a job may say of itself; every other status is ours to give."""
+"""Statuses that a job may report about itself. Only the trainer assigns the others."""
 
 
 class SandboxFailure(Exception):
-    """A job that did not end well: its status and one-line reason."""
+    """Failure of a sandboxed job, with a status and a one-line reason."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
@@ -17,7 +17,7 @@ class SandboxFailure(Exception):
 
 
 def crash(tail: str) -> SandboxFailure:
-    """What a traceback at the end of `tail` says: out of memory, too much written, or the exception itself."""
+    """Classify the traceback at the end of `tail` as out of memory, too much written, or a plain crash."""
     last = last_line(tail)
     if "MemoryError" in last or "allocate memory" in last or "out of memory" in last:
         return SandboxFailure(Status.MEMORY, last)
@@ -27,18 +27,18 @@ def crash(tail: str) -> SandboxFailure:
 
 
 def one_line(text: str) -> str:
-    """Words of a candidate's as one printable line of at most 300 characters."""
+    """Return candidate-written text as one printable line of at most 300 characters."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))[:300]
 
 
 def last_line(tail: str) -> str:
-    """The last line of what was printed that says anything, as `one_line`."""
+    """Return the last non-blank line of the output, cleaned by `one_line`."""
     lines = [line for line in tail.splitlines() if line.strip()]
     return one_line(lines[-1]) if lines else "it ended without a word"
 
 
 def named(body: bytes, otherwise: Status) -> SandboxFailure:
-    """A failure as the model server named it."""
+    """Parse a failure reported by the model server. Return status `otherwise` if `body` cannot be parsed."""
     try:
         said = json.loads(body)
         return SandboxFailure(Status(NAMED_INSIDE[NAMED_INSIDE.index(said["status"])]), str(said["reason"]))

@@ -1,4 +1,4 @@
-"""What a trainer is given, and what it answers: plain values that Ray carries."""
+"""Input and output of a trainer, as plain values that Ray can serialize."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -8,12 +8,12 @@ from evo.status import Status
 
 @dataclass(frozen=True)
 class Rung:
-    """Where a clearly losing training is stopped.
+    """Early-stopping step and the loss above which a training is stopped there.
 
     Attributes:
-        step: of the curve.
-        loss: reported validation loss, nats; a training that has more there is stopped.
-        of: earlier candidates whose median that is.
+        step: step of the curve.
+        loss: median reported validation loss of earlier candidates at `step`, in nats. A training above it is stopped.
+        of: number of earlier candidates in that median.
     """
 
     step: int
@@ -23,15 +23,15 @@ class Rung:
 
 @dataclass(frozen=True)
 class Job:
-    """One training.
+    """Request to train and score one candidate.
 
     Attributes:
-        files: what to judge.
-        seed: of the initialisation.
-        data_seed: of the data order.
-        cpu_seconds: limit, where it is below the evaluator's.
-        rung: stop there if it is clearly losing.
-        test: also compute the loss on the `test` part, for a verdict.
+        files: files of the candidate, by name.
+        seed: random seed of the initialisation.
+        data_seed: random seed of the data order.
+        cpu_seconds: CPU limit, used if it is below the evaluator's.
+        rung: early-stopping step; None disables early stopping.
+        test: whether to compute the loss on the `test` part too, for a verdict.
     """
 
     files: dict[str, str]
@@ -43,12 +43,16 @@ class Job:
 
 
 START, SHORT_RUN, TRAINING, VERIFICATION, DONE = "start", "short run", "training", "verification", "done"
-"""How far a judgement came."""
+"""Stages of a judgement, in order."""
 
 
 @dataclass
 class Judgement:
-    """What came of a job. Losses in nats a token, seconds by our clock; None where it did not come that far."""
+    """Result of a job.
+
+    Losses are in nats per token. The trainer's clock measures the seconds. A value that defaults to None stays None if
+    the job did not reach the stage that sets it.
+    """
 
     status: Status = Status.OK
     reason: str = ""
@@ -73,5 +77,5 @@ class Judgement:
     isolation: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as Ray carries them."""
+        """Return the fields as plain values that Ray can serialize."""
         return asdict(self) | {"status": str(self.status)}

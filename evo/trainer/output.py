@@ -1,4 +1,4 @@
-"""What a sandbox prints: counted, and its end kept."""
+"""Output of a sandbox: a byte count and a bounded tail."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ _TAIL_BYTES = 16_384
 
 
 class Output:
-    """The bounded tail of what a sandbox prints, read by a thread of its own.
+    """Byte count and bounded tail of the output of a sandbox. A separate thread calls `read`.
 
     Args:
-        limit: bytes that a job may print.
+        limit: maximum number of bytes that a job may print.
     """
 
     def __init__(self, limit: int) -> None:
@@ -22,7 +22,7 @@ class Output:
         self._fd, self._open, self._lock = -1, False, threading.Lock()
 
     def read(self, fd: int) -> None:
-        """Read `fd` to its end and close it."""
+        """Read `fd` until end of file, then close it."""
         os.set_blocking(fd, False)
         self._fd, self._open = fd, True
         with contextlib.suppress(OSError):
@@ -32,7 +32,7 @@ class Output:
         os.close(self._fd)
 
     def drain(self) -> None:
-        """Read what has come so far, a pipe's worth and more."""
+        """Read the available output, at most 4 MiB, without blocking."""
         with self._lock, contextlib.suppress(BlockingIOError):
             for _ in range(64 if self._open else 0):
                 piece = os.read(self._fd, 65536)
@@ -46,12 +46,12 @@ class Output:
                     self._kept -= len(self._tail.popleft())
 
     def forget(self) -> None:
-        """Begin anew: what has come so far counts no more."""
+        """Discard the output so far and reset the byte count."""
         self.drain()
         self._tail.clear()
         self.total = self._kept = 0
 
     def text(self) -> str:
-        """The tail as text, at most 16 kB."""
+        """Return the tail as text, at most 16 kB."""
         self.drain()
         return b"".join(tuple(self._tail))[-_TAIL_BYTES:].decode("utf-8", errors="replace")

@@ -1,6 +1,6 @@
-"""The processes of one sandbox, seen from outside: what they use, which limit they broke, and how they are ended.
+"""Resource metering, limits and termination of the processes of one sandbox.
 
-It trusts nothing that they say of themselves; it reads the kernel's figures through psutil.
+All measurements come from the kernel, mostly through psutil. Nothing that the processes report about themselves is used.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from evo.evaluator import Limits
 from evo.status import Status
 
 MARKER = "EVO_SANDBOX"
-"""Environment variable that names a sandbox in every process that began in it."""
+"""Environment variable that holds the name of the sandbox in every process started in it."""
 
 
 class LimitReached(Exception):
-    """A limit that was broken: (status, reason)."""
+    """Violation of a resource limit, with a status and a reason."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class LimitReached(Exception):
 
 @dataclass
 class Usage:
-    """What a sandbox has used since `Meter.start`."""
+    """Resources that a sandbox has used since `Meter.start`."""
 
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
@@ -38,13 +38,13 @@ class Usage:
 
 
 class Meter:
-    """Samples one sandbox's processes and raises `LimitReached` when a limit is broken.
+    """Meter that samples the processes of one sandbox and enforces its limits.
 
     Args:
-        launcher: its first process, which is not counted itself.
-        used: bytes that it has written, counted no further than the number it is given.
-        limits: until a job has others.
-        count_cpu: whether CPU seconds are limited.
+        launcher: process id of the sandbox's first process, which is not counted.
+        used: returns the bytes written by the sandbox. It stops counting above its argument.
+        limits: limits until `start` sets those of a job.
+        count_cpu: whether to limit CPU seconds.
     """
 
     def __init__(self, launcher: int, used: Callable[[int], int], limits: Limits, *, count_cpu: bool) -> None:
@@ -56,16 +56,21 @@ class Meter:
         self.usage = Usage()
 
     def start(self, cpu_before: float, limits: Limits) -> None:
-        """Begin a job with limits of its own: `cpu_before` seconds were used before a candidate's file was seen."""
+        """Start to measure a job.
+
+        Args:
+            cpu_before: CPU seconds used before the job read a candidate's file. They are not counted.
+            limits: limits of the job.
+        """
         self.cpu_before, self._limits = cpu_before, limits
         self.began = time.perf_counter()
         self.usage = Usage()
 
     def check(self) -> None:
-        """Sample once.
+        """Sample the processes once.
 
         Raises:
-            LimitReached: CPU or wall seconds, memory, processes or bytes written are over the limit.
+            LimitReached: if CPU seconds, wall seconds, memory, processes or bytes written exceed the limit.
         """
         limits, tree = self._limits, descendants(self._launcher)
         cpu, memory = 0.0, 0
@@ -98,10 +103,10 @@ class Meter:
             self.check_disk()
 
     def check_disk(self) -> None:
-        """Count what lies in the folders that it may write.
+        """Check the bytes allocated in the sandbox's writable folders.
 
         Raises:
-            LimitReached: more bytes are allocated there than allowed.
+            LimitReached: if they exceed the limit.
         """
         self._disk_looked = time.perf_counter()
         allowed = self._limits.scratch_mb * 1_000_000
@@ -110,7 +115,7 @@ class Meter:
 
 
 def descendants(process: psutil.Process) -> list[psutil.Process]:
-    """Every living process below `process`; empty where it is gone."""
+    """Return all live descendants of `process`, or an empty list if `process` has ended."""
     try:
         return [child for child in process.children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
     except psutil.Error:
@@ -118,7 +123,7 @@ def descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def kill_descendants(pid: int, seconds: float = 2.0) -> None:
-    """Kill all below `pid`, stopping each first so that none starts another meanwhile."""
+    """Kill all descendants of `pid` within `seconds`. Each is suspended first, to prevent it from starting another process."""
     with contextlib.suppress(psutil.Error):
         root, end = psutil.Process(pid), time.monotonic() + seconds
         while (tree := descendants(root)) and time.monotonic() < end:
@@ -132,7 +137,7 @@ def kill_descendants(pid: int, seconds: float = 2.0) -> None:
 
 
 def kill_marked(name: str) -> int:
-    """Kill every process that began in the sandbox called `name`, wherever it hangs now; return how many there were."""
+    """Kill every process started in sandbox `name`, whatever its current parent, and return the number killed."""
     count = 0
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -143,8 +148,10 @@ def kill_marked(name: str) -> int:
 
 
 def disk_bytes(folder: Path, enough: int) -> int:
-    """Bytes allocated below `folder`, counted no further than `enough`; an entry counts at least 4096, and a tree too deep for
-    a path, or a folder closed to us, as more than enough.
+    """Return the bytes allocated below `folder`. Counting stops above `enough`.
+
+    Each entry counts as at least 4096 bytes. A tree too deep for a path, or an unreadable folder, counts as more than
+    `enough`.
     """
     total, waiting = 0, [os.fspath(folder)]
     while waiting and total <= enough:
@@ -164,7 +171,7 @@ def disk_bytes(folder: Path, enough: int) -> int:
 
 
 def _shared_once(tree: list[psutil.Process]) -> int:
-    """Bytes of memory of all processes, what several of them share counted once, where the kernel tells (Linux)."""
+    """Return the memory of all processes in bytes. Shared memory counts once where the kernel reports it (Linux)."""
     total = 0
     for process in tree:
         with contextlib.suppress(psutil.Error):
@@ -174,7 +181,7 @@ def _shared_once(tree: list[psutil.Process]) -> int:
 
 
 def _high_water(process: psutil.Process) -> int:
-    """Peak resident memory in bytes, from the kernel where it tells (Linux), else 0."""
+    """Return the peak resident memory in bytes if the kernel reports it (Linux), else 0."""
     try:
         with open(f"/proc/{process.pid}/status", encoding="ascii", errors="replace") as file:
             for line in file:

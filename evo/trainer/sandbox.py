@@ -1,7 +1,7 @@
-"""The sandbox: one candidate's scratch folder and processes, in which its training runs and its trained model answers.
+"""Sandbox of one candidate: its scratch folder, its training process and its model server.
 
-It speaks with the launcher (`evo/sandboxed/launcher.py`), keeps the limits and cleans up; how strongly the sandbox is kept
-apart is `evo.trainer.isolation`'s.
+This module sends commands to the launcher (`evo/sandboxed/launcher.py`), enforces the limits and cleans up. The isolation
+itself is implemented in `evo.trainer.isolation`.
 """
 
 import contextlib
@@ -34,17 +34,19 @@ _INSIDE = Path(__file__).resolve().parents[1] / "sandboxed"
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 120.0
 _THREADS = 256
-"""Threads that a sandbox's processes may have beside their number: for the kernel both are tasks."""
+"""Threads allowed in addition to the process limit. The kernel counts both as tasks."""
 
 
 class Sandbox:
-    """One candidate's sandbox. Use it as a context manager: leaving it kills and removes all.
+    """Sandbox of one candidate.
+
+    Use it as a context manager. On exit it kills all its processes and removes all its files.
 
     Args:
-        device: what trains.
-        limits: of every job in it.
-        level: how strongly it is kept apart; the strongest that works here where it is not said.
-        masked: files and folders of which it may see nothing.
+        device: device to train on.
+        limits: limits of every job in the sandbox.
+        level: isolation backend; default the strongest that works on this machine.
+        masked: files and folders hidden from the sandbox.
     """
 
     def __init__(
@@ -76,40 +78,40 @@ class Sandbox:
 
     @property
     def usage(self) -> Usage:
-        """What the current or last job used."""
+        """Resources used by the current or last job."""
         return self._meter.usage
 
     @property
     def cell(self) -> isolation.Cell:
-        """What it was started in."""
+        """Sandbox cell: the isolated environment that the isolation backend started."""
         assert self._cell is not None
         return self._cell
 
     @property
     def scratch(self) -> Scratch:
-        """Where it may write."""
+        """Folders in which the sandbox may write."""
         assert self._scratch is not None
         return self._scratch
 
     @staticmethod
     def inside() -> Path:
-        """The folder of our files that run in a sandbox."""
+        """Return the folder of evo's own files that run inside a sandbox."""
         return _INSIDE
 
     def output_tail(self) -> str:
-        """The last 16 kB that it printed."""
+        """Return the last 16 kB of the sandbox's output."""
         return self._output.text()
 
     def train(self, feed: Feed, limits: Limits | None = None, watch: Callable[[], None] = lambda: None) -> int:
         """Run the training job to its end and return its exit code.
 
         Args:
-            feed: answers the harness.
-            limits: of this job; default the sandbox's.
-            watch: called a few times a second; it ends the training by raising `LimitReached`.
+            feed: source of batches for the harness.
+            limits: limits of this job; default the sandbox's.
+            watch: callback, called a few times a second. It ends the training by raising `LimitReached`.
 
         Raises:
-            SandboxFailure: a limit was reached, or it was ended by a signal.
+            SandboxFailure: if a limit was exceeded or a signal ended the training.
         """
         self._feed, self._watch = feed, watch
         try:
@@ -122,11 +124,11 @@ class Sandbox:
         return int(ended["exit"])
 
     def serve(self) -> None:
-        """Start the model server; `logits` asks it."""
+        """Start the model server that `logits` queries."""
         self._begin("serve", self.limits)
 
     def clear(self) -> None:
-        """End whatever runs here, and empty the scratch folder: what comes next finds nothing of what was before."""
+        """End all jobs and empty the scratch folder. The next job finds no trace of earlier ones."""
         kill_descendants(self._pid)
         if self._running:
             self._await("exit", checked=False)
@@ -136,10 +138,10 @@ class Sandbox:
         self.scratch.empty()
 
     def logits(self, windows: npt.NDArray[np.uint16], vocab_size: int) -> npt.NDArray[np.float32]:
-        """Logits of `windows` (rows, columns), as float32 (rows, columns, vocab_size).
+        """Return the logits of `windows` (rows, columns), as float32 (rows, columns, vocab_size).
 
         Raises:
-            SandboxFailure: the server refused, ended, or reached a limit.
+            SandboxFailure: if the server refused the request, ended, or exceeded a limit.
         """
         rows, columns = windows.shape
         self._send(struct.pack("<II", rows, columns) + windows.astype("<u2").tobytes())
@@ -150,7 +152,7 @@ class Sandbox:
         raise named(self._receive(length), Status.CRASHED)
 
     def close(self) -> None:
-        """Kill everything that was started here and remove what it wrote."""
+        """Kill all processes of the sandbox and remove the files they wrote."""
         if self._cell is not None:
             kill_descendants(self._cell.process.pid)
             self._cell.process.kill()
@@ -205,9 +207,9 @@ class Sandbox:
             "open_files": limits.open_files,
         }
         if self.cell.owner is not None:
-            kernel["tasks"] = limits.processes + _THREADS  # counted by uid, and this one is the sandbox's own
+            kernel["tasks"] = limits.processes + _THREADS  # the kernel counts per uid, and the sandbox has its own uid
         if self.device.ranks_by_cpu:
-            kernel["cpu_seconds"] = int(limits.cpu_seconds) + 60  # a backstop: the meter's limit covers the whole tree
+            kernel["cpu_seconds"] = int(limits.cpu_seconds) + 60  # a backstop: the meter limits the whole tree
         before = self._reap()
         self._running, self._looked, self._printed = True, 0.0, self._output.total
         self._command({"job": job, "scratch": self.cell.home, "limits": kernel})
@@ -215,7 +217,7 @@ class Sandbox:
         self._meter.start(before + float(begun["cpu_seconds"]), limits)
 
     def _settle(self) -> None:
-        """A job has ended: take its clock, kill what it left running, and count the seconds of all of it."""
+        """Stop the clock of a job that has ended, kill its remaining processes and count the CPU seconds of all of them."""
         usage = self.usage
         usage.wall_seconds = time.perf_counter() - self._meter.began
         kill_descendants(self._pid)
@@ -232,7 +234,7 @@ class Sandbox:
             raise LimitReached(Status.WROTE_TOO_MUCH, f"printed over {self.limits.output_mb} MB")
 
     def _reap(self) -> float:
-        """CPU seconds of every job of this sandbox that has ended."""
+        """Return the CPU seconds of all jobs of this sandbox that have ended."""
         self._command({"job": "reap"})
         return float(self._await("reaped", checked=False)["cpu_seconds"])
 
@@ -243,7 +245,7 @@ class Sandbox:
             raise self._lost() from None
 
     def _await(self, key: str, *, checked: bool = True) -> dict[str, Any]:
-        """The launcher's next message that has `key`."""
+        """Return the launcher's next message that has `key`. Limits are checked meanwhile if `checked`."""
         deadline = time.monotonic() + _START_SECONDS
         while True:
             while b"\n" in self._buffer:
@@ -269,7 +271,7 @@ class Sandbox:
                 self._buffer += piece
 
     def _answer_harness(self) -> None:
-        """Hand out the batches that were asked for."""
+        """Send the batches that the harness has requested."""
         assert self._feed is not None
         try:
             for asked in os.read(self._replies, 64):
@@ -279,19 +281,19 @@ class Sandbox:
                         with contextlib.suppress(BlockingIOError):
                             view = view[os.write(self._requests, view) :]
                     elif self._has_ended():
-                        return  # without taking what it asked for
+                        return  # the job ended before it read its batch
                     self._look()
         except LimitReached as limit:
             self._end_for(limit)
 
     def _has_ended(self) -> bool:
-        """Whether the launcher has said that the job ended; what it said stays to be awaited."""
+        """Return whether the launcher has reported the end of the job. The message stays buffered for `_await`."""
         if select.select([self._status], [], [], 0)[0]:
             self._buffer += os.read(self._status, 65536)
         return b'"exit"' in self._buffer
 
     def _look(self, checked: bool = True) -> None:
-        """Check the limits, five times a second at most; a broken one kills everything below the launcher."""
+        """Check the limits, at most ten times a second. A violation kills all descendants of the launcher."""
         if not checked or time.monotonic() - self._looked < _LOOK_SECONDS / 2:
             return
         self._looked = time.monotonic()
@@ -330,7 +332,7 @@ class Sandbox:
         return bytes(data)
 
     def _watch_server(self) -> None:
-        """Limits, and whether the model server still lives."""
+        """Check the limits, and fail if the model server has ended."""
         self._look()
         if select.select([self._status], [], [], 0)[0]:
             ended = self._await("exit")

@@ -1,7 +1,8 @@
-"""What a sandbox may write, as we reach it: by descriptors of its folders, never by a path that a candidate could bend.
+"""Safe access to the folders in which a sandbox may write.
 
-Every name is followed part by part and no link is; so a file that is read is the candidate's own, and what is removed
-lies where it seems to lie.
+Files are reached through folder descriptors, never through a path that a candidate could redirect. Names are resolved one
+component at a time without following symbolic links. A read therefore returns only the candidate's own file, and a removal
+never leaves the folder.
 """
 
 import contextlib
@@ -17,21 +18,21 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Scratch:
-    """The folders in which a sandbox may write.
+    """Folders in which a sandbox may write.
 
     Args:
-        folders: descriptors of them; the first is its working directory, and has `out` and `tmp`.
-        owner: uid to which what we put there is given; None leaves it ours.
+        folders: folder descriptors. The first is the working directory, which contains `out` and `tmp`.
+        owner: uid that owns the files written by `write`; None keeps the current user.
     """
 
     def __init__(self, folders: Sequence[int], owner: int | None = None) -> None:
         self._folders, self._owner = list(folders), owner
-        self._ours = [set(os.listdir(folder)) for folder in folders]  # what is shown there to every sandbox
+        self._ours = [set(os.listdir(folder)) for folder in folders]  # initial entries, the same in every sandbox
         self._modes = [stat.S_IMODE(os.fstat(folder).st_mode) for folder in folders]
         self._make_folders()
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Put a file there, in place of whatever a candidate may have left under that name."""
+        """Write a file to the working directory, replacing any entry that a candidate left under that name."""
         with _parent(self._folders[0], name) as (folder, last):
             with contextlib.suppress(FileNotFoundError):
                 _remove(folder, last)
@@ -41,7 +42,7 @@ class Scratch:
                 file.write(content.encode() if isinstance(content, str) else content)
 
     def read(self, name: str, limit: int) -> bytes:
-        """At most `limit` bytes of a regular file; b"" where there is none."""
+        """Return at most `limit` bytes of a regular file, or b"" if there is no such file."""
         try:
             with _parent(self._folders[0], name) as (folder, last):
                 fd = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
@@ -54,14 +55,16 @@ class Scratch:
             return file.read(limit)
 
     def names(self) -> list[str]:
-        """What lies in the folders, not below, sorted."""
+        """Return the sorted names of the top-level entries of all folders."""
         return sorted(name for folder in self._folders for name in os.listdir(folder))
 
     def empty(self) -> None:
-        """Remove everything and make the first folder's two anew, whatever rights a candidate took from itself.
+        """Remove everything that was written and recreate `out` and `tmp`.
+
+        Works even if a candidate removed its own permissions on an entry.
 
         Raises:
-            SandboxFailure: something stays.
+            SandboxFailure: if an entry cannot be removed.
         """
         for folder, ours, mode in zip(self._folders, self._ours, self._modes, strict=True):
             os.fchmod(folder, mode)
@@ -75,7 +78,7 @@ class Scratch:
             _forget(folder)
 
     def close(self) -> None:
-        """Let go of the folders."""
+        """Close the folder descriptors."""
         for folder in self._folders:
             os.close(folder)
         self._folders = []
@@ -95,7 +98,7 @@ class Scratch:
 
 @contextlib.contextmanager
 def _parent(folder: int, name: str) -> Iterator[tuple[int, str]]:
-    """The folder in which `name` lies, open, and its last part."""
+    """Open the folder that contains `name`, and yield its descriptor and the last component of `name`."""
     *above, last = name.split("/")
     opened = os.dup(folder)
     try:
@@ -109,18 +112,18 @@ def _parent(folder: int, name: str) -> Iterator[tuple[int, str]]:
 
 
 def _forget(folder: int) -> None:
-    """Take from a folder itself whatever could be noted on it: its attributes and its times."""
+    """Reset the extended attributes and timestamps of a folder, which could carry data between jobs."""
     if hasattr(os, "listxattr"):
         for name in os.listxattr(folder):
-            with contextlib.suppress(OSError):  # what the system puts there stays
+            with contextlib.suppress(OSError):  # attributes set by the system cannot be removed
                 os.removexattr(folder, name)
     os.utime(folder, (0, 0))
 
 
 def _remove(folder: int, name: str) -> None:
-    """Remove one entry of an open folder and all below it.
+    """Remove one entry of an open folder, recursively.
 
-    Folders below are moved up before they are looked into: however deep a tree is, two are open at a time.
+    Subfolders are moved up into `folder` before they are opened, so only two folders are open at a time at any depth.
     """
     waiting = [name]
     while waiting:

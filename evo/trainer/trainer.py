@@ -1,6 +1,6 @@
-"""The trainer itself: judges one candidate's files by training them in a sandbox and scoring the trained model.
+"""Trainer: trains a candidate's files in a sandbox and scores the trained model.
 
-It is the same class in a Ray actor (`evo.trainer.actor`), in `evo check` and in `evo evaluate`. Use it from one thread:
+The Ray actor (`evo.trainer.actor`), `evo check` and `evo evaluate` all use this class. Use a trainer from one thread only:
 a sandbox ends with the thread that started it.
 """
 
@@ -31,21 +31,21 @@ from evo.verify import probes, scorer, weights
 
 _RESULT_BYTES = 1_000_000
 _SHORT_SECONDS = 20.0
-"""CPU seconds of a short run at most; one that takes longer tells nothing."""
+"""Maximum CPU seconds of a short run. A longer short run is inconclusive."""
 _CERTAIN = (
     *(Status.LEAKS_FUTURE, Status.NOT_INDEPENDENT, Status.NOT_REPEATABLE, Status.NOT_FINITE, Status.BAD_SHAPE),
     *(Status.PROTECTED_SETTING, Status.MEMORY, Status.WROTE_TOO_MUCH, Status.TOO_MANY_PROCESSES),
 )
-"""What a short run that was cut off may find; a crash, say, may come of the cut itself."""
+"""Failures that count even if the short run was cut off. A crash, for example, may be caused by the cut-off itself."""
 
 
 class Trainer:
-    """One device slot.
+    """Trainer of one device slot.
 
     Args:
-        evaluator: what is judged, and against which data; its text is loaded here, once.
-        device: what trains.
-        level: how strongly its sandboxes are kept apart; the strongest that works here where it is not said.
+        evaluator: evaluator with the settings, limits and data. Its text is loaded once, here.
+        device: device to train on.
+        level: isolation backend of the sandboxes; default the strongest that works on this machine.
     """
 
     def __init__(self, evaluator: Evaluator, device: Device, level: isolation.Level | None = None) -> None:
@@ -60,13 +60,16 @@ class Trainer:
         self._rows = scorer.rows_a_request(evaluator.block_size, evaluator.vocab_size)
         self._known = self._tokens["val"][
             : 2 * self._rows * evaluator.block_size + 1
-        ]  # two requests: rows change company
-        self._secret = hashlib.sha256(self._tokens["test"].tobytes()).digest()  # of a text that no sandbox sees
+        ]  # two requests, so the second pass can regroup the rows
+        self._secret = hashlib.sha256(self._tokens["test"].tobytes()).digest()  # no sandbox sees the test part
 
     def judge(self, job: Job) -> Judgement:
-        """Train `job.files` in a sandbox, rebuild the trained model in processes of its own, score and probe it.
+        """Train `job.files` in a sandbox, rebuild the trained model in separate processes, then score and probe the model.
 
-        Never raises for a candidate's failure: the judgement names it.
+        A candidate's failure is never raised: the judgement reports it.
+
+        Raises:
+            OSError: if this machine's disk is full or over quota.
         """
         judgement = Judgement(
             started_at=time.time(), device=self._device.kind, host=platform.node(), isolation=self._level.name
@@ -85,7 +88,7 @@ class Trainer:
                 judgement.stage = DONE
             except SandboxFailure as failure:
                 judgement.status, judgement.reason = failure.status, failure.reason
-            except Exception as error:  # whatever a candidate left behind, it must not end a search
+            except Exception as error:  # nothing that a candidate leaves behind may end a search
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 judgement.status = Status.CRASHED
@@ -94,7 +97,7 @@ class Trainer:
         return judgement
 
     def _sandbox(self) -> Sandbox:
-        """A sandbox; a machine in trouble gets a second try."""
+        """Open a sandbox. Retry once, in case the machine had a transient problem."""
         try:
             return self._opened()
         except SandboxFailure:
@@ -104,10 +107,12 @@ class Trainer:
         return Sandbox(self._device, self.evaluator.spec.limits, self._level, self._masked)
 
     def _short_run(self, sandbox: Sandbox, job: Job) -> None:
-        """A few iterations and the probes on text that candidates know: what fails here need not be trained in full.
+        """Train for a few iterations and probe the model on text that candidates know.
+
+        A candidate that fails here is not trained in full.
 
         Raises:
-            SandboxFailure: it failed. A training that the end of a short run breaks has not.
+            SandboxFailure: if the short run failed, unless the cut-off itself may have caused the failure.
         """
         few = self.evaluator.spec.batches.short_run
         if not few:
@@ -174,7 +179,7 @@ class Trainer:
         limits: Limits,
         watch: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
-        """One training in an empty scratch folder, and what it left as its result."""
+        """Run one training in an empty scratch folder and return its result."""
         sandbox.clear()
         inside = (Sandbox.inside() / "harness.py").read_text(encoding="utf-8")
         files: dict[str, str | bytes] = {**job.files, "harness.py": inside, "job.json": self._job_json(job)}
@@ -185,10 +190,10 @@ class Trainer:
         return _result(written, code, sandbox.output_tail())
 
     def _model(self, sandbox: Sandbox, job: Job, result: dict[str, Any], left: "_Left") -> probes.Model:
-        """The trained model as it can be asked.
+        """Return the trained model in the form that the probes query.
 
         Raises:
-            SandboxFailure: weights or probe logits are not what they should be.
+            SandboxFailure: if the weights or probe logits are missing or invalid.
         """
         vocab_size, block_size = self.evaluator.vocab_size, self.evaluator.block_size
         if left.windows is None:
@@ -218,10 +223,15 @@ class Trainer:
         return probes.Model(fresh, vocab_size, block_size, half, left.salt, left.windows, trained)
 
     def _verify(self, model: probes.Model, judgement: Judgement, *, test: bool) -> None:
-        """Score the trained model and probe it; where a verdict asks for it, score it on `test` too.
+        """Score and probe the trained model.
+
+        Args:
+            model: trained model.
+            judgement: receives the losses.
+            test: whether to score the model on the `test` part too, for a verdict.
 
         Raises:
-            SandboxFailure: a probe's finding, with its name.
+            SandboxFailure: if scoring or a probe fails, with the status that it found.
         """
         score = probes.verify(model, self._tokens["heldout"], self._n_bytes["heldout"])
         _raise_unless_ok(score)
@@ -245,7 +255,10 @@ class Trainer:
         return Feed(self._tokens, *sizes, job.data_seed, evaluator.spec.batches, left.take, stop_after)
 
     def _job_json(self, job: Job, arguments: Any = None, dice: int = 0) -> str:
-        """What a job reads; `dice` moves the seed of a model server, so that a model which throws some shows it."""
+        """Return the content of job.json.
+
+        `dice` offsets the random seed of each model server, to expose a model whose output is random.
+        """
         evaluator = self.evaluator
         return json.dumps(
             {
@@ -262,11 +275,11 @@ class Trainer:
 
 
 class _Left:
-    """What a training has left when it says that its weights are saved.
+    """Snapshot of a training's files, taken when the training reports that its weights are saved.
 
-    All that goes from it to the model server, the weights and the constructor's arguments, is taken then, and only then is
-    it told which windows the trained model is to answer. They stand among all others that the rebuilt model is asked, so
-    that it cannot answer those as it was trained and the rest as something else.
+    The snapshot holds everything that the model server gets from the training: the weights and the constructor's arguments.
+    Only after the snapshot does the training learn which windows the trained model must answer. The rebuilt model gets
+    these windows among all others. It therefore cannot answer them as the trained model and the rest as a different model.
     """
 
     def __init__(self, scratch: Scratch, tokens: scorer.Tokens, evaluator: Evaluator, secret: bytes) -> None:
@@ -275,7 +288,7 @@ class _Left:
         self.windows: npt.NDArray[np.int64] | None = None
 
     def take(self) -> scorer.Tokens:
-        """The windows, (rows, block_size)."""
+        """Take the snapshot and return the probe windows, (rows, block_size)."""
         evaluator = self._evaluator
         self.weights = self._scratch.read("out/weights.safetensors", evaluator.spec.limits.scratch_mb * 1_000_000)
         self.result = self._scratch.read("out/result.json", _RESULT_BYTES)
@@ -290,10 +303,15 @@ def _raise_unless_ok(score: scorer.Score) -> None:
 
 
 def _result(written: bytes, code: int, tail: str) -> dict[str, Any]:
-    """What the training job left behind: its result.json, its exit code and the last of what it printed.
+    """Return the parsed result of a training job.
+
+    Args:
+        written: content of result.json.
+        code: exit code of the job.
+        tail: end of its output.
 
     Raises:
-        SandboxFailure: the failure that it named, or a crash.
+        SandboxFailure: if the job reported a failure, crashed, or left no result.
     """
     try:
         result = json.loads(written)
