@@ -1,1 +1,1 @@
-"""The driver: joins search, proposer, trainers and lineage in one loop, and holds the run's folder."""
+"""The driver: joins search, proposer, trainers and lineage in one loop, and owns the run folder."""

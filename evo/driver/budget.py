@@ -1,6 +1,6 @@
-"""What a run may spend: a request is paid for in advance, at the most that it can cost, and settled when its answer is there.
+"""Budget of a run: a request reserves its largest possible price before it is sent, and is settled when its answer arrives.
 
-So no budget is exceeded, whatever is in flight. What is spent is read from the lineage's `calls`; nothing else is kept.
+So no budget is exceeded, whatever is in flight. Spending is read from the `calls` of the lineage; no other state is kept.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from evo.proposer.prompt import most_tokens
 
 
 class BudgetSpent(Exception):
-    """A budget has no room for another request: which, in words."""
+    """Raised when a budget has no room for another request. The message names the budget."""
 
 
 @dataclass
@@ -31,18 +31,18 @@ class Spent:
 
 @dataclass(eq=False)
 class Bill:
-    """One request: what it may cost at most, until it is told what it came to."""
+    """Reservation for one request: the largest possible price until it is settled."""
 
     tokens: int
     usd: float
 
 
 class Budget:
-    """A run's budget.
+    """Budget of a run.
 
     Args:
         settings: `[budget]`.
-        calls: the run's answers so far.
+        calls: Rows of the answers so far.
     """
 
     def __init__(self, settings: config.Budget, calls: Iterable[Mapping[str, Any]]) -> None:
@@ -58,7 +58,7 @@ class Budget:
 
     @property
     def left_said(self) -> str:
-        """Why nothing more is asked, where that can be told before a prompt is there; else empty."""
+        """Return why no more requests are sent, if that is known before a prompt exists, else an empty string."""
         hours, candidates = self._settings.hours, self._settings.candidates
         if hours is not None and time.monotonic() - self._began >= hours * 3600:
             return f"the budget of {hours:g} hours is over"
@@ -67,10 +67,10 @@ class Budget:
         return ""
 
     def admit(self, number: int) -> None:
-        """Count a candidate that is going to be asked for.
+        """Count a candidate that is about to be requested. An admitted candidate stays admitted.
 
         Raises:
-            BudgetSpent: it is one too many, or too late. One that was admitted stays so.
+            BudgetSpent: The candidate exceeds the limit on candidates or hours.
         """
         if number not in self._candidates and (said := self.left_said):
             raise BudgetSpent(said)
@@ -78,10 +78,10 @@ class Budget:
 
     @contextlib.asynccontextmanager
     async def paying(self, model: Model, messages: Iterable[Mapping[str, str]], max_tokens: int) -> AsyncIterator[Bill]:
-        """Room for one request at its dearest, for as long as the block runs, which changes the bill to what it came to.
+        """Reserve the largest possible price of one request while the block runs. The block settles the bill.
 
         Raises:
-            BudgetSpent: there is no room, and nothing in flight whose end could make some.
+            BudgetSpent: There is no room, and no request in flight whose end could make room.
         """
         asked = most_tokens(list(messages))
         bill = Bill(asked + max_tokens, price(model, asked, max_tokens) or 0.0)
@@ -114,12 +114,12 @@ class Budget:
 
 
 def counted(call: Mapping[str, Any]) -> int:
-    """Tokens of an answer: as the endpoint counts them, else the most that they can be."""
+    """Return the tokens of an answer as the endpoint counts them, else an upper bound."""
     if call["input_tokens"] is not None and call["output_tokens"] is not None:
         return int(call["input_tokens"]) + int(call["output_tokens"])
     return sum(most_counted(json.loads(call["messages"]), call["response"] or "", call["reasoning"] or ""))
 
 
 def most_counted(messages: Sequence[Mapping[str, str]], text: str, reasoning: str) -> tuple[int, int]:
-    """The most input and output tokens that a request and its answer can have been, where the endpoint counts none."""
+    """Return upper bounds of the input and output tokens of a request whose endpoint counts none."""
     return most_tokens(messages), len(text.encode()) + len(reasoning.encode())

@@ -1,6 +1,6 @@
-"""Ray itself: started or joined here, and nowhere else; watched while it runs, and what it leaves behind cleared.
+"""Start or join Ray, watch it while it runs, and remove what it leaves behind. No other module starts Ray.
 
-Nothing that only reads imports ray: it takes seconds to start.
+Reading commands never import Ray, because the import takes seconds.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ class Cluster:
     """Ray, started or joined.
 
     Attributes:
-        ray: the module.
-        addresses: where its two servers that this driver needs listen: (host, port).
+        ray: The module.
+        addresses: (host, port) of the two Ray servers that the driver needs.
     """
 
     ray: Any
@@ -47,7 +47,7 @@ class Cluster:
         """Return if Ray answers within a few seconds.
 
         Raises:
-            EvoError: it died.
+            EvoError: Ray died.
         """
         for _ in range(_MISSES):
             if await self._answers():
@@ -56,10 +56,10 @@ class Cluster:
         raise EvoError("Ray died: one of its servers no longer answers", hint="`evo resume` goes on", kind="device")
 
     async def watch(self) -> None:
-        """Never return.
+        """Watch Ray and never return.
 
         Raises:
-            EvoError: Ray died. Left to itself, it would end this process after a minute.
+            EvoError: Ray died. Without this check Ray ends the process after a minute.
         """
         while True:
             await asyncio.sleep(1.0)
@@ -78,10 +78,10 @@ class Cluster:
 
 @contextlib.contextmanager
 def ray_started(settings: Workers, device: Device, key_variables: Collection[str] = ()) -> Iterator[Cluster]:
-    """Ray, on this machine or joined at `settings.address`, for as long as the block runs.
+    """Start Ray on this machine, or join the cluster at `settings.address`, while the block runs.
 
     Raises:
-        EvoError: it does not start, or cannot be joined.
+        EvoError: Ray does not start or cannot be joined.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -112,7 +112,7 @@ def ray_started(settings: Workers, device: Device, key_variables: Collection[str
 
 
 def slots(ray: Any, settings: Workers, device: Device) -> int:
-    """Trainers to start: this machine's, or as many as a joined cluster has room for."""
+    """Return the number of trainers to start: this machine's slots, or as many as a joined cluster has room for."""
     if not settings.address:
         return device.slots
     total = ray.cluster_resources()
@@ -121,12 +121,12 @@ def slots(ray: Any, settings: Workers, device: Device) -> int:
 
 
 def clear_leftovers() -> int:
-    """End what Ray left of drivers of this user that were killed, and remove their session folders.
+    """End the Ray processes of killed drivers of this user and remove their session folders.
 
-    Which folder is whose is told by a lock that ends with its driver: another Ray, and a live run's, are not touched.
+    A lock that ends with its driver identifies the owner of a folder. Other Ray instances and live runs are not touched.
 
     Returns:
-        How many processes there were.
+        Number of processes ended.
     """
     count = 0
     for owner in Path(key.short_folder()).glob(f"{_PREFIX}*/{_OWNER}"):
@@ -138,7 +138,7 @@ def clear_leftovers() -> int:
 
 
 def listening(ray: Any, settings: Workers) -> list[tuple[str, str, int]]:
-    """The ports that Ray's processes on this machine listen on: (process, address, port). Ours alone, unless joined."""
+    """Return (process, address, port) for every port that Ray processes on this machine listen on."""
     me = psutil.Process()
     processes = psutil.process_iter() if settings.address else [me, *me.children(recursive=True)]
     found = set()
@@ -155,9 +155,9 @@ def listening(ray: Any, settings: Workers) -> list[tuple[str, str, int]]:
 
 @contextlib.contextmanager
 def _session_folder(settings: Workers) -> Iterator[dict[str, Any]]:
-    """What `ray.init` needs to start a Ray of its own in a session folder of ours; nothing where one is joined.
+    """Yield the arguments that make `ray.init` start in a session folder of ours; none when a cluster is joined.
 
-    The folder goes with everything that still runs in it; where the block failed, Ray's logs stay until the next run.
+    The folder is removed with all processes in it. If the block failed, the logs of Ray are kept until the next run.
     """
     if settings.address:
         yield {}
@@ -185,7 +185,7 @@ def _session_folder(settings: Workers) -> Iterator[dict[str, Any]]:
 
 
 def _end(folder: Path, *, remove: bool = True) -> int:
-    """Kill Ray's processes that belong to a session folder, and remove it; return how many there were."""
+    """Kill the Ray processes of a session folder, remove the folder, and return the number of processes."""
     killed: set[int] = set()
     for _ in range(3):  # a raylet starts workers again until it is dead itself
         here = [process for process in psutil.process_iter() if _belongs(process, folder)]
@@ -202,7 +202,7 @@ def _end(folder: Path, *, remove: bool = True) -> int:
 
 
 def _belongs(process: psutil.Process, folder: Path) -> bool:
-    """Whether it is one of Ray's, with a file of that session open."""
+    """Return whether a process is Ray's and has a file of the session open."""
     inside = f"{folder}{os.sep}"
     with contextlib.suppress(psutil.Error, OSError):
         words = process.cmdline()
@@ -216,12 +216,12 @@ def _belongs(process: psutil.Process, folder: Path) -> bool:
 
 
 def _is_rays(words: list[str]) -> bool:
-    """Whether a command line is one of Ray's own processes: a worker's title, or a program of its package."""
+    """Return whether a command line is one of Ray's own processes: a worker title or a program of its package."""
     return bool(words) and (words[0].startswith("ray::") or any("/ray/" in word for word in words[:4]))
 
 
 def _addresses(ray: Any) -> tuple[tuple[str, int], ...]:
-    """Of the cluster's control server and of this node's raylet."""
+    """Return the addresses of the cluster's control server and of this node's raylet."""
     context = ray.get_runtime_context()
     host, _, port = context.gcs_address.rpartition(":")
     raylets = [

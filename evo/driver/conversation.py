@@ -1,7 +1,7 @@
-"""One candidate's conversation with its model: asked, parsed, judged, and told what was wrong, a few times at most.
+"""Conversation about one candidate with its model: request, parse, judge, and report failures back a few times.
 
-Every answer is a durable `calls` row before anything is done with it, and one that is there is not asked for again. What
-is said next is a function of those rows and of the judgements, so that a conversation goes on where it was cut.
+Every answer is a durable `calls` row before it is used, and a recorded answer is never requested again. Each message is
+a function of those rows and of the judgements, so an interrupted conversation continues where it stopped.
 """
 
 import json
@@ -27,13 +27,13 @@ Judge = Callable[[Files, int, bool], Awaitable[tuple[Row, Failure | None]]]
 
 
 class Proposing:
-    """How a run's candidates come to their files.
+    """Obtains the files of a run's candidates from the models.
 
     Args:
-        config: the run's.
-        lineage: where answers are written.
-        asking: who answers.
-        budget: which candidates may still be asked for.
+        config: Configuration of the run.
+        lineage: Lineage that the answers are written to.
+        asking: Sender of requests.
+        budget: Budget that admits candidates.
     """
 
     def __init__(self, config: Config, lineage: Lineage, asking: Asking, budget: Budget) -> None:
@@ -42,22 +42,21 @@ class Proposing:
     async def write(
         self, number: int, model: Model, who: Persona, wanted: Mapping[str, Any], worked: Sequence[str]
     ) -> tuple[Persona, Row, list[Row]]:
-        """Have a model write a gene of a candidate's persona, before that is asked for code.
+        """Request the text of a gene of a persona before the persona is asked for code.
 
         Args:
-            number: the candidate's.
-            model: who writes.
-            who: the persona.
-            wanted: the record of the operator that wants the gene.
-            worked: a line each on earlier candidates that improved.
+            number: Number of the candidate.
+            model: Model that writes.
+            who: The persona.
+            wanted: Record of the operator that requests the gene.
+            worked: One line per earlier candidate that improved.
 
         Returns:
-            the persona, as it was where nothing of use was written; the record with the words, or why there are none; the
-            answer that it took.
+            The persona, unchanged if the text was not usable; the record, with the text or the reason; the calls made.
 
         Raises:
-            EvoError: the endpoint is out.
-            BudgetSpent: there is no room for the question.
+            EvoError: The endpoint is down for good.
+            BudgetSpent: There is no room for the request.
         """
         if not gene_writing.is_there(who, wanted):
             return who, gene_writing.refused(wanted, "another operator took the gene away"), []
@@ -71,7 +70,7 @@ class Proposing:
         return *gene_writing.take(who, wanted, call), [call]
 
     def _cannot_write(self, number: int, model: Model, messages: list[dict[str, str]]) -> str:
-        """Why a model is not asked for a gene; empty where it is."""
+        """Return why no model is asked for a gene, or an empty string."""
         if self._lineage.has("calls", number, 1):
             return "its words are lost, and the persona was asked without them"
         if model.is_catalogue:
@@ -87,19 +86,19 @@ class Proposing:
         judge: Judge,
         before: Sequence[Row] = (),
     ) -> Row:
-        """Converse about one candidate until an answer stands, or none of them did; the columns that came of it.
+        """Converse about one candidate until an answer is accepted or the attempts are used. Return the resulting columns.
 
         Args:
-            number: the candidate's.
-            called: the model that is asked.
-            messages: the first question.
-            base: the files that it is asked to improve.
-            judge: checks and trains what an attempt holds.
-            before: answers that its persona took, which count as spent.
+            number: Number of the candidate.
+            called: Name of the model.
+            messages: First request.
+            base: Files that the prompt asks to improve.
+            judge: Checks and trains the files of an attempt.
+            before: Calls spent on the persona. They count as spent.
 
         Raises:
-            EvoError: the endpoint is out.
-            BudgetSpent: there is no room for the first question. For a later one, the answers so far stand.
+            EvoError: The endpoint is down for good.
+            BudgetSpent: There is no room for the first request. If a later request has no room, the answers so far stand.
         """
         talk, attempts = Talk(messages, base, self._config.answer), self._config.repairs + 1
         best: Row = {}
@@ -135,8 +134,9 @@ class Proposing:
     async def ask_again(
         self, number: int, called: str, messages: list[dict[str, str]], base: Files, files: Files | None
     ) -> None:
-        """Ask the first question of a candidate that lost its answers. One that gives the files it has takes the first's
-        place; another is the next attempt.
+        """Repeat the first request of a candidate whose answers were lost.
+
+        An answer with the recorded files replaces the first one. Any other answer is stored as the next attempt.
         """
         call = await self._request(number, 1, called, messages)
         same = Talk(messages, base, self._config.answer).hear(call).files == files
@@ -151,7 +151,7 @@ class Proposing:
         best: Row,
         most: int | None = None,
     ) -> Row | None:
-        """An answer that is durable, asked for unless it is there; None where there is no room for mending."""
+        """Return a durable answer, requesting it if it is not recorded. Return None without room for a repair."""
         if recorded := self._lineage.read_record("calls", number, attempt):
             return recorded[0]
         if best and not self._asking.fits(called, messages):
@@ -168,7 +168,7 @@ class Proposing:
     async def _request(
         self, number: int, attempt: int, called: str, messages: list[dict[str, str]], most: int | None = None
     ) -> Row:
-        """One answer as a row."""
+        """Request one answer and return it as a row."""
         seed = rng.answer_seed(self._config.seed, number, attempt)
         reply = await self._asking.ask(called, messages, seed, lambda: self._budget.admit(number), most)
         taken = ("finish_reason", "status", "reason", "reasoning", "latency_s", "input_tokens", "output_tokens")
@@ -186,14 +186,14 @@ class Proposing:
 
 
 def _may_be_mended(failure: Failure) -> bool:
-    """Whether a model that is told can do better: not where the endpoint refused what it was asked."""
+    """Return whether a repair request can help. It cannot when the endpoint refused the request."""
     if failure.status == Status.NO_ANSWER:
         return failure.reason.startswith("the answer is empty")
     return failure.status in repair.MENDABLE
 
 
 def spent_on(calls: Sequence[Row]) -> Row:
-    """Tokens and US dollars of answers."""
+    """Return the tokens and US dollars of answers."""
     spent: Row = {"tokens": 0, "cost_usd": 0.0}
     for call in calls:
         _add(spent, call)
@@ -201,7 +201,7 @@ def spent_on(calls: Sequence[Row]) -> Row:
 
 
 def _add(spent: Row, call: Row) -> None:
-    """Count an answer; what is not known of one is not known of all."""
+    """Add an answer to a sum. An unknown addend makes the sum unknown."""
     counted = call["input_tokens"], call["output_tokens"]
     spent["tokens"] = None if None in (*counted, spent["tokens"]) else spent["tokens"] + sum(counted)
     spent["cost_usd"] = None if None in (call["cost_usd"], spent["cost_usd"]) else spent["cost_usd"] + call["cost_usd"]

@@ -1,4 +1,4 @@
-"""Asking the models of a run: within their rates and the budget, again where that may help, and patiently while one is down."""
+"""Dispatch of requests to the models of a run: rate limits, budget, retries, and patience while an endpoint is down."""
 
 import asyncio
 import random
@@ -25,21 +25,21 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
 
 
 class Asker(Protocol):
-    """What the driver needs of a proposer."""
+    """Interface of a proposer that the driver needs."""
 
     async def ask(
         self, model: str, messages: Sequence[Mapping[str, str]], seed: int, max_tokens: int | None = None
     ) -> dict[str, Any]:
-        """One request to the model that is called so; see `evo.proposer.reply.Reply`."""
+        """Send one request to the named model. See `evo.proposer.reply.Reply`."""
 
 
 class Rate:
-    """A limit on requests and tokens a minute: `wait` returns when one more fits into the minute that then is over.
+    """Limit on requests and tokens per minute.
 
     Args:
-        requests: a minute; None for no limit.
-        tokens: a minute; a request of more than that waits until it is the only one.
-        clock: seconds.
+        requests: Requests per minute. None for no limit.
+        tokens: Tokens per minute. A larger request waits until it is the only one.
+        clock: Function that returns seconds.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Rate:
         self._turn = asyncio.Lock()
 
     async def wait(self, tokens: int) -> None:
-        """Until a request of so many tokens may be sent; it counts from then on."""
+        """Wait until a request of that many tokens may be sent, and count it."""
         async with self._turn:
             while (seconds := self._seconds(tokens)) > 0:
                 await asyncio.sleep(seconds)
@@ -72,7 +72,7 @@ class Rate:
 
 
 class _Line:
-    """One model's: its gate, its rate, and since when it is down."""
+    """State of one model: its concurrency gate, its rate, and since when it is down."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -84,14 +84,14 @@ class _Line:
 
 
 class Asking:
-    """The run's models.
+    """Sender of requests to the models of a run.
 
     Args:
-        config: the run's.
-        proposer: who sends a request.
-        budget: what may be spent.
-        resume: the command that goes on with the run, for what is said where asking ends.
-        say: told, in a line, that an endpoint is down, and that it is back.
+        config: Configuration of the run.
+        proposer: Proposer that sends a request.
+        budget: Budget of the run.
+        resume: Command that continues the run, for messages.
+        say: Called with one line when an endpoint goes down or comes back.
     """
 
     def __init__(
@@ -110,19 +110,20 @@ class Asking:
         admit: Callable[[], None] = lambda: None,
         most: int | None = None,
     ) -> dict[str, Any]:
-        """One answer, or that there is none by the candidate's own fault, with what it took: the reply's fields, and
-        `requests`, `lost_tokens`, `lost_usd` and `cost_usd`.
+        """Return one answer, or the failure that the candidate itself caused.
+
+        The result holds the fields of the reply and `requests`, `lost_tokens`, `lost_usd` and `cost_usd`.
 
         Args:
-            called: the model.
-            messages: of the conversation.
-            seed: of the sampling.
-            admit: called when the first request is sent; it may raise BudgetSpent.
-            most: tokens of the answer, where they are fewer than the model's limit.
+            called: Name of the model.
+            messages: Messages of the conversation.
+            seed: Sampling seed.
+            admit: Called when the first request is sent. It may raise BudgetSpent.
+            most: Limit of the answer in tokens, if lower than the model's.
 
         Raises:
-            EvoError: the endpoint is out and patience at its end, or it refuses the key, or whatever it is asked.
-            BudgetSpent: there is no room for the request.
+            EvoError: The endpoint is down and patience has ended, or it refuses the key or every request.
+            BudgetSpent: There is no room for the request.
         """
         line, failed = self._lines[called], list[float]()
         spent: dict[str, Any] = {"requests": 0, "lost_tokens": 0, "lost_usd": 0.0}
@@ -154,7 +155,7 @@ class Asking:
         return reply | spent | {"cost_usd": cost}
 
     def fits(self, called: str, messages: Sequence[Mapping[str, str]]) -> bool:
-        """Whether a model's context has room for messages and an answer."""
+        """Return whether the context of a model has room for messages and an answer."""
         return _room(self._lines[called].model, messages) >= _LEAST_ANSWER
 
     async def _once(
@@ -166,7 +167,7 @@ class Asking:
         admit: Callable[[], None],
         limit: int | None,
     ) -> dict[str, Any]:
-        """One request, paid for in advance."""
+        """Send one request with its price reserved."""
         model, room = line.model, max(_LEAST_ANSWER, _room(line.model, messages))
         most = room if limit is None else min(limit, room)
         async with self._budget.paying(model, messages, most) as bill:
@@ -183,10 +184,10 @@ class Asking:
         return reply
 
     def _note_outage(self, line: _Line, state: tenacity.RetryCallState) -> None:
-        """After the usual tries, the endpoint is down: said once, and waited for.
+        """Report once that the endpoint is down, and wait.
 
         Raises:
-            EvoError: patience is at its end.
+            EvoError: Patience has ended.
         """
         if state.attempt_number <= line.model.retries or state.outcome is None:
             return
@@ -204,7 +205,7 @@ class Asking:
 
 
 def _may_help(line: _Line, failed: list[float], state: tenacity.RetryCallState) -> bool:
-    """Whether asking again may: not where one request keeps failing while others are answered. `failed` grows by the time."""
+    """Return whether a retry may help. It does not help a request that keeps failing while others are answered."""
     if state.outcome is None or state.outcome.failed:
         return False
     reply = state.outcome.result()
@@ -214,10 +215,10 @@ def _may_help(line: _Line, failed: list[float], state: tenacity.RetryCallState) 
 
 
 def _check_rejections(line: _Line, reply: Mapping[str, Any], resume: str) -> None:
-    """Refuse to go on with an endpoint that refuses whatever it is asked.
+    """Raise for an endpoint that refuses every request.
 
     Raises:
-        EvoError: it has, several times, and answered nothing yet.
+        EvoError: The endpoint refused several requests and has answered none.
     """
     line.rejections += reply["rejected"]
     line.has_answered = line.has_answered or not reply["rejected"]
@@ -227,13 +228,13 @@ def _check_rejections(line: _Line, reply: Mapping[str, Any], resume: str) -> Non
 
 
 def _room(model: Model, messages: Sequence[Mapping[str, str]]) -> int:
-    """Tokens of an answer: the model's limit, or what its context leaves."""
+    """Return the tokens available to an answer: the limit of the model, or the rest of its context."""
     left = model.max_tokens if model.context_length is None else model.context_length - estimate(messages)
     return min(model.max_tokens, left)
 
 
 def _settle(bill: Bill, model: Model, messages: Sequence[Mapping[str, str]], reply: Mapping[str, Any]) -> None:
-    """What a request came to: nothing where no work was done for it, the most where that cannot be told."""
+    """Settle a request: nothing if no work was done for it, the upper bound if its price is unknown."""
     if not reply["worked"]:
         bill.tokens, bill.usd = 0, 0.0
         return
@@ -248,7 +249,7 @@ def _settle(bill: Bill, model: Model, messages: Sequence[Mapping[str, str]], rep
 
 
 def _seconds_to_wait(state: tenacity.RetryCallState) -> float:
-    """What the endpoint asks for, else twice as long each time; never much more than a minute without being asked to."""
+    """Return the delay that the endpoint asks for, else one that doubles each time, up to about a minute."""
     grown = _FIRST_WAIT * 2 ** min(state.attempt_number - 1, 10)
     own = min(_LONGEST_WAIT, grown) * random.uniform(0.75, 1.25)
     told: float | None = state.outcome.result()["retry_after"] if state.outcome is not None else None

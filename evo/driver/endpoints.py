@@ -1,4 +1,4 @@
-"""Where the models of a run are asked: checked before anything is paid for, and served here where they are ours to serve."""
+"""Endpoints of a run: validate them before any request, and start the local ones."""
 
 import asyncio
 import contextlib
@@ -25,11 +25,11 @@ Endpoints = list[tuple[Model, Endpoint]]
 
 
 def check(config: Config, population: Path) -> None:
-    """Refuse what could not be asked: no key, an endpoint that is down or refuses the key, a key where it is written down,
-    a budget of money where a price is not known.
+    """Validate the endpoints of a configuration.
 
     Raises:
-        EvoError: the first of these.
+        EvoError: A key is missing, refused or written in the configuration, an endpoint is down, or a money budget lacks
+        a price.
     """
     key.hide_memory()
     check_prices(config)
@@ -46,7 +46,7 @@ def check(config: Config, population: Path) -> None:
 
 
 def frozen(model: Model) -> Model:
-    """A model with the address, file and context that it has now, so that a run asks the same again."""
+    """Return a model with its current address, file and context length, so that a resumed run asks the same model."""
     if model.kind == "endpoint":
         return model.model_copy(update={"base_url": endpoint(model).base_url})
     if model.command:
@@ -64,16 +64,16 @@ def frozen(model: Model) -> Model:
 
 @dataclass(frozen=True)
 class Served:
-    """The models of a run, each with its endpoint, and those of their servers that may end by themselves."""
+    """Models of a run with their endpoints, and the local servers that may end by themselves."""
 
     asked: Endpoints
     may_end: Sequence["LocalModel"]
 
     async def watch(self) -> None:
-        """Never return.
+        """Watch the local servers and never return.
 
         Raises:
-            EvoError: a local model ended, and starting it again did not help.
+            EvoError: A local model ended and could not be started again.
         """
         while True:
             await asyncio.sleep(1.0)
@@ -85,11 +85,11 @@ class Served:
 
 @contextlib.contextmanager
 def served(models: Sequence[Model], population: Path) -> Iterator[Served]:
-    """Every model with its endpoint; those that are ours to serve are served for as long as the block runs.
+    """Start the local endpoints while the block runs and yield every model with its endpoint.
 
     Args:
-        models: of the configuration.
-        population: where runs are whose answers may be given again.
+        models: Models of the configuration.
+        population: Folder of the runs whose answers may be replayed.
     """
     key.hide_memory()
     with contextlib.ExitStack() as stack:
@@ -109,7 +109,7 @@ def served(models: Sequence[Model], population: Path) -> Iterator[Served]:
 
 
 class _Server(Protocol):
-    """A server of ours, in a `with` block."""
+    """Context manager of a local server."""
 
     base_url: str
     token: str
@@ -136,15 +136,15 @@ def _server(model: Model, population: Path) -> _Server:
 
 
 def at_once(model: Model) -> int:
-    """Requests in flight: a local model takes one for every four of the machine's cores, and more only wait."""
+    """Return the number of concurrent requests. A local model takes one per four cores of the machine."""
     return min(model.concurrency, max(1, (os.cpu_count() or 1) // 4)) if model.gguf is not None else model.concurrency
 
 
 def check_prices(config: Config) -> None:
-    """Refuse a budget in US dollars where a price is not known.
+    """Refuse a budget in US dollars if a price is unknown.
 
     Raises:
-        EvoError: it is not.
+        EvoError: A price is unknown.
     """
     for model in config.model:
         if config.budget.usd is not None and not model.is_free and None in (model.price_in, model.price_out):

@@ -1,4 +1,4 @@
-"""What a run would ask for and spend, before it begins."""
+"""Forecast of the requests and spending of a run."""
 
 from collections.abc import Sequence
 
@@ -14,19 +14,19 @@ _EDITS_SHARE = 0.1
 
 
 def first_messages(config: Config, evaluator: Evaluator, seed: persona.Persona) -> list[dict[str, str]]:
-    """A seed's prompt, but for the baseline's loss, which only training tells."""
+    """Return the prompt of a seed persona, without the loss of the untrained baseline."""
     outcome = prompt.Outcome(baseline_loss=None)
     return prompt.messages(prompt.parts(seed, evaluator.baseline, outcome, form=config.answer))
 
 
 def answer_tokens(config: Config, evaluator: Evaluator) -> int:
-    """About how many tokens an answer has: the files whole, or edits to them."""
+    """Return about how many tokens an answer has: whole files, or edits."""
     files = prompt.tokens("".join(evaluator.baseline.values()))
     return files if config.answer == "files" else round(files * _EDITS_SHARE)
 
 
 def lines(config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed]) -> list[str]:
-    """What a run would spend, by model."""
+    """Return lines on what a run would spend, by model."""
     candidates = len(seeds) + config.generations * config.population
     longest = max((first_messages(config, evaluator, seed.persona) for seed in seeds), key=prompt.estimate)
     asked, answered = prompt.estimate(longest), answer_tokens(config, evaluator)
@@ -43,7 +43,7 @@ def lines(config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed]) -
 
 
 def _line(config: Config, model: Model, count: int, asked: int, answered: int, most: int) -> str:
-    """One model's part. A conversation that is mended holds the answers before, so each of its turns asks more."""
+    """Return the line of one model. A repair request repeats the earlier answers, so each turn asks more."""
     turns = 1 + config.repairs
     read = turns * most + sum(range(turns)) * model.max_tokens
     usual, worst = price(model, asked, answered), price(model, read, turns * model.max_tokens)

@@ -1,7 +1,7 @@
-"""The loop: what the search asks for is prompted, answered, parsed, checked, trained, written down and told.
+"""Main loop of a run: prompt, request, parse, check, train, record and tell every candidate that the search plans.
 
-Every answer is durable before its training starts, every training before its row, every row before a plan depends on
-it. What is durable is never asked for or trained again. No candidate's failure stops the loop.
+Every answer is durable before its training starts, every training before its row, every row before a plan depends on it.
+Durable work is never repeated. No failure of a candidate stops the loop.
 """
 
 import asyncio
@@ -46,32 +46,32 @@ _SHARED = (
 
 
 class Watcher(Protocol):
-    """Who is told how the loop goes on: a screen, a log, a test."""
+    """Receiver of progress: a screen, a log or a test."""
 
     def row(self, row: Mapping[str, Any]) -> None:
-        """A candidate's row is durable."""
+        """Report that the row of a candidate is durable."""
 
     def tick(self, asking: int, training: int, slots: int) -> None:
-        """How many are being asked for and trained now."""
+        """Report the numbers of open requests, running trainings and slots."""
 
     def stage(self, said: str, trainings: int) -> None:
-        """The search is done, and so many trainings follow: what they are for."""
+        """Report that the search is done, and the purpose and number of the trainings that follow."""
 
     def training(self, row: Mapping[str, Any]) -> None:
-        """One of them is durable."""
+        """Report that one training of the stage is durable."""
 
     def note(self, said: str) -> None:
-        """One line."""
+        """Report one line."""
 
 
 class Driver:
-    """One run's loop.
+    """Main loop of one run.
 
     Args:
-        folder: the run.
-        proposer: who answers.
-        trainers: who trains.
-        watcher: who is told.
+        folder: The run.
+        proposer: Sends requests to models.
+        trainers: Train files.
+        watcher: Receives progress.
     """
 
     def __init__(self, folder: RunFolder, proposer: Asker, trainers: Pool, watcher: Watcher) -> None:
@@ -88,11 +88,12 @@ class Driver:
         self._trainings = Trainings(folder, self.lineage, trainers)
 
     async def run(self) -> None:
-        """Go on from what the lineage holds until every candidate has its row, and the run its verdict. Where a budget is
-        spent before, `stopped` says which, and the verdict is on what there is.
+        """Continue from the lineage until every candidate has a row and the run has its verdict.
+
+        If a budget is spent earlier, `stopped` says which, and the verdict judges the candidates that exist.
 
         Raises:
-            EvoError: the endpoint is out, the disk is full, or the baseline does not train.
+            EvoError: The endpoint is down for good, the disk is full, or the baseline does not train.
         """
         self._trainings.read()
         rows = self.lineage.read("candidates")
@@ -108,7 +109,7 @@ class Driver:
         await self.finish()
 
     async def _make_again(self) -> None:
-        """Train and ask again for what was set aside damaged and no candidate's evaluation has made again."""
+        """Repeat the trainings and requests that were set aside as damaged and not repeated by an evaluation."""
         if missing := lost(self._folder.path, self._folder.candidates):
             self._watcher.stage(f"{len(missing)} records that were set aside damaged are made again", len(missing))
             again = {"trainings": self._train_again, "calls": self._ask_again}
@@ -130,10 +131,10 @@ class Driver:
             self.stopped = self.stopped or str(spent)
 
     async def finish(self, look_at: int | None = None) -> None:
-        """Train the finalists of a long run, and give the verdict on the leader.
+        """Train the finalists of a long run and give the verdict on the leader.
 
         Args:
-            look_at: the candidate to judge in place of the leader; the search itself is done.
+            look_at: Candidate to judge instead of the leader, when the search is done.
         """
         self._trainings.read()
         rows = self.lineage.read("candidates")
@@ -151,7 +152,7 @@ class Driver:
         self._watcher.training(await work)
 
     async def _work_off(self, first: Works, due: Callable[[], Works] = list) -> None:
-        """Work on what is due, first and later, until nothing is; rows that come of it are told. An error ends it all."""
+        """Process due work, including work that becomes due meanwhile, and tell its rows. An error cancels everything."""
         tasks = {asyncio.ensure_future(work) for work in first}
         done: set[asyncio.Task[Row | None]] = set()
         self._watcher.tick(0, 0, self._trainers.slots)
@@ -170,7 +171,7 @@ class Driver:
             await asyncio.gather(*done, *tasks, return_exceptions=True)
 
     def _due(self) -> Works:
-        """What can be begun now: candidates, and the baseline's trainings that go before them."""
+        """Return what can start now: candidates, and the baseline trainings that precede them."""
         work: list[Coroutine[Any, Any, Row | None]] = []
         plans = self.search.ask()
         reached = plans[-1].id if plans else self.search.last if self.search.finished else -1
@@ -185,7 +186,7 @@ class Driver:
         await self._trainings.train(BASELINE, replicate, self._evaluator.baseline)
 
     async def _evaluate(self, plan: Plan) -> Row | None:
-        """One candidate, from its plan to its durable row; None where a budget has no room for it."""
+        """Evaluate one candidate from plan to durable row. Return None if a budget has no room for it."""
         if plan.persona is None:
             row = self._empty_row(plan) | (await self._judge(plan, self._evaluator.baseline, 0, False))[0]
         else:
@@ -205,7 +206,7 @@ class Driver:
         return row
 
     async def _propose(self, plan: Plan, model: Model) -> Row:
-        """The row that asking and judging made."""
+        """Return the row that results from requests and judgement."""
         calls: list[Row] = []
         try:
             self._messages(plan, model)  # what is too long already is not written for
@@ -219,7 +220,7 @@ class Driver:
         return self._empty_row(plan) | {"asked": model.called} | made
 
     async def _written(self, plan: Plan, model: Model) -> tuple[Plan, list[Row]]:
-        """The plan with the words of a gene, where variation wants some written, and the call that it took."""
+        """Return the plan with the text of a requested gene, and the calls it took."""
         place = next((n for n, record in enumerate(plan.operators) if "words" in record), None)
         if place is None:
             return plan, []
@@ -232,7 +233,7 @@ class Driver:
     async def _judge(
         self, plan: Plan, files: dict[str, str], attempt: int, may_mend: bool
     ) -> tuple[Row, Failure | None]:
-        """Check and train `files`, or take the scores of a twin: the columns that come of it, and what may be mended."""
+        """Check and train `files`, or copy the scores of a duplicate. Return the columns and a failure that may be repaired."""
         row: Row = {"files": json.dumps(files, ensure_ascii=False)}
         if refused := static.check(files, self._evaluator):
             row |= {"status": str(refused.status), "reason": refused.reason}
@@ -259,12 +260,12 @@ class Driver:
         return row, None
 
     def _rung(self, number: int) -> Rung | None:
-        """Where the first training of a candidate is stopped, if it loses by then."""
+        """Return the early-stopping threshold of the first training of a candidate."""
         median = self.search.rung(number) if number != BASELINE and self._evaluator.spec.rung_step else None
         return Rung(self._evaluator.spec.rung_step, *median) if median else None
 
     def _is_in_doubt(self, number: int, training: Row) -> bool:
-        """Whether two clocks disagree on what a candidate costs, and it would lead were it cheap enough."""
+        """Return whether two clocks disagree on the cost of a candidate that would lead if it were cheap enough."""
         most = self._config.selection.max_cost
         leads = self.search.would_lead(number, training["val_loss"])
         return number != BASELINE and leads and self._trainings.clocks_disagree(training, most)

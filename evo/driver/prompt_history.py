@@ -1,7 +1,7 @@
-"""What a prompt tells of the past, from rows alone: what happened to the files, earlier lessons, a second parent. Pure.
+"""History part of a prompt from lineage rows: last result, lessons, second parent. No I/O.
 
-The rows read are those of the base, of what it was made from, of the parents and of the baseline, all of which a plan may
-see; so equal plans tell the same.
+It reads the rows of the base, its ancestors, the parents and the baseline, all of which a plan may read. So equal plans
+give equal text.
 """
 
 import json
@@ -20,7 +20,7 @@ WORKED = 5
 
 
 def lessons_of(row: Rows, base: int, count: int) -> tuple[Lesson, ...]:
-    """What made the files of `base` out of the baseline's: its last `count` changes, the oldest first, its own the last."""
+    """Return the last `count` changes that lead from the baseline to the files of `base`, oldest first."""
     found: list[Lesson] = []
     while base != BASELINE and len(found) < count:
         one = row(base)
@@ -30,7 +30,7 @@ def lessons_of(row: Rows, base: int, count: int) -> tuple[Lesson, ...]:
 
 
 def second_parent(row: Rows, parents: Sequence[int], base: int) -> Second | None:
-    """The second of two parents with those of its files that differ from those of `base`; None where none does."""
+    """Return the second parent with its files that differ from those of `base`, or None if none differs."""
     if len(parents) < 2:
         return None
     here, there = files_of(row(base)), files_of(row(parents[1]))
@@ -41,27 +41,27 @@ def second_parent(row: Rows, parents: Sequence[int], base: int) -> Second | None
 
 
 def worked(rows: Sequence[Mapping[str, Any]], count: int = WORKED) -> tuple[str, ...]:
-    """The `count` candidates that improved most on the files they were given, a line each, the best first."""
+    """Return one line for each of the `count` candidates that improved most on their base, best first."""
     gains = [(gain(row, rows), row) for row in rows if row["id"] != BASELINE]
     best = sorted((found for found in gains if found[0] > 0), key=lambda found: (-found[0], found[1]["id"]))
     return tuple(_line(row, by) for by, row in best[:count])
 
 
 def outcome_of(row: Rows, base: int, *, holds_clock: bool) -> Outcome:
-    """What happened to the files of `base`; its cost only where the search looks at the clock."""
+    """Return the result of the files of `base`, with relative cost only if the search uses the clock."""
     baseline, one = row(BASELINE), row(base)
     cost = one["cost"] if holds_clock else None
     return Outcome(baseline["val_loss"], one["val_loss"], cost, is_baseline=base == BASELINE)
 
 
 def files_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """The files of a candidate; empty where its answer held none."""
+    """Return the files of a candidate, or an empty mapping."""
     files: dict[str, str] = json.loads(row["files"] or "{}")
     return files
 
 
 def _line(row: Mapping[str, Any], by: float) -> str:
-    """What one candidate improved, under whose persona, and what it said of it."""
+    """Return a line on one candidate: improvement, persona and summary."""
     who = persona.from_json(row["persona"])
     weighed = ", ".join(item.label for section in who.sections for item in section.items if item.emphasis > 0)
     told = f"{row['mind']}{f', weighing {weighed}' if weighed else ''}: {row['summary'] or 'nothing said'}"

@@ -1,7 +1,7 @@
-"""The folder of a run: its frozen configuration, evaluator and seeds.
+"""Folder of a run: frozen configuration, evaluator and seed personas.
 
-`population/<run>/` holds config.toml, run.json, evaluator/, seeds/ and lineage/. It is made whole or not at all, and
-nothing in it but the lineage grows.
+`population/<run>/` holds config.toml, run.json, evaluator/, seeds/ and lineage/. It is created atomically, and only the
+lineage grows.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _TRANSPORT = {
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run, opened."""
+    """One opened run."""
 
     path: Path
     config: Config
@@ -46,12 +46,12 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """The run's name, its folder's."""
+        """Return the name of the run, which is the name of its folder."""
         return self.path.name
 
     @property
     def candidates(self) -> int:
-        """How many rows the finished run has."""
+        """Return the number of rows of the finished run, the baseline included."""
         return 1 + len(self.seeds) + self.config.generations * self.config.population
 
 
@@ -63,10 +63,10 @@ def create(
     seeds: Sequence[persona.Seed],
     data_sha256: dict[str, str],
 ) -> Path:
-    """Make the folder of a new run, durably, and return it.
+    """Create the folder of a new run durably and return it.
 
     Raises:
-        EvoError: a run of that name is there, the name is not one, or the disk is full.
+        EvoError: The name is taken or invalid, or the disk is full.
     """
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
         raise EvoError(f"expected a run's name of letters, digits, '-', '_' and '.', found {name!r}", kind="usage")
@@ -85,7 +85,7 @@ def create(
 def _write(
     path: Path, config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed], data_sha256: dict[str, str]
 ) -> None:
-    """Write the folder of a new run aside, as `recovery` knows it, make it durable and give it its name."""
+    """Write the folder of a new run under a temporary name that `recovery` knows, sync it and rename it."""
     try:
         aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=f".{os.getpid()}", dir=path.parent))
         aside.chmod(0o755)
@@ -120,7 +120,7 @@ def open_run(path: Path) -> RunFolder:
     """Open the run in `path` as it was frozen.
 
     Raises:
-        EvoError: no run there, or its configuration was changed after it began.
+        EvoError: There is no run, or its configuration was changed after it began.
     """
     if not (path / "run.json").is_file():
         raise EvoError(f"no run in {path}", hint="`evo runs` lists them", kind="run")
@@ -145,10 +145,10 @@ def open_run(path: Path) -> RunFolder:
 
 
 def _about(path: Path) -> dict[str, Any]:
-    """What `run.json` says.
+    """Return the contents of `run.json`.
 
     Raises:
-        EvoError: it is damaged.
+        EvoError: The file is damaged.
     """
     try:
         about: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
@@ -164,10 +164,10 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def extend(folder: RunFolder, changes: dict[str, Any]) -> RunFolder:
-    """The run with more generations, or other workers, frozen anew.
+    """Freeze a run again with more generations, other workers or another budget.
 
     Raises:
-        EvoError: fewer generations than before.
+        EvoError: The number of generations is smaller than before.
     """
     if not changes:
         return folder
@@ -190,8 +190,9 @@ def extend(folder: RunFolder, changes: dict[str, Any]) -> RunFolder:
 
 
 def past_sha256(config: Config, folder: Path) -> str:
-    """A hash of all that the past of a search depends on: the frozen evaluator and seeds, and the configuration but for
-    how long the search is, what it may spend, who trains, and what comes after it.
+    """Return a hash of everything that the past of a search depends on.
+
+    That is the frozen evaluator, the seed personas and the configuration, without length, budget, workers and final stage.
     """
     files = sorted(p for part in ("evaluator", "seeds") for p in (folder / part).iterdir() if p.is_file())
     values = config.model_dump(mode="json", exclude={"generations", "workers", "final", "budget", "patience_minutes"})
@@ -204,7 +205,7 @@ def past_sha256(config: Config, folder: Path) -> str:
 
 
 def _frozen_seeds(path: Path, config: Config) -> list[persona.Seed]:
-    """The run's seeds in the order in which they were given."""
+    """Return the seed personas of the run in their given order."""
     seeds = {seed.slug: seed for seed in persona.load_seeds(path / "seeds")}
     order = [slug for slug in config.seeds if slug in seeds]
     return [seeds[slug] for slug in order] or list(seeds.values())

@@ -1,4 +1,4 @@
-"""A session of a run: everything that can be refused is refused first, then endpoint, lock, Ray and the loop."""
+"""Session of a run: refuse bad input first, then start endpoints, Ray and the loop."""
 
 import asyncio
 import os
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 
 class Interrupted(Exception):
-    """The user, or the system, asked the session to stop: the signal's number."""
+    """Raised when a signal asks the session to stop. Holds the signal number."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A new run, and what its user should be told before it begins."""
+    """New run, with notes for its user."""
 
     run: RunFolder
     notes: list[str]
 
 
 def prepare(config: Config, name: str | None, population: Path) -> Prepared:
-    """Check everything that a new run needs, make its folder and open it. Nothing is asked or trained.
+    """Check everything that a new run needs, create its folder and open it. Nothing is requested or trained.
 
     Raises:
-        EvoError: whatever is wrong with evaluator, data, seeds, isolation, key, endpoint or disk.
+        EvoError: Evaluator, data, personas, isolation, key, endpoint or disk is unusable.
     """
     evaluator, data = _evaluator(config), config.data
     own = evaluator.spec.data
@@ -69,25 +69,25 @@ def prepare(config: Config, name: str | None, population: Path) -> Prepared:
 
 
 def forecast(config: Config) -> list[str]:
-    """What a run of this configuration would ask for and spend, in lines; nothing is asked.
+    """Return lines on what a run of this configuration would request and spend. Nothing is requested.
 
     Raises:
-        EvoError: its evaluator, data or seeds are not there.
+        EvoError: Evaluator, data or personas are missing.
     """
     return forecasts.lines(config, _evaluator(config), chosen_seeds(config))
 
 
 def _evaluator(config: Config) -> evaluators.Evaluator:
-    """The evaluator that the configuration names, on the text that it names."""
+    """Return the configured evaluator with the configured data."""
     named = evaluators.load(workspace.locate("evaluators", config.evaluator))
     return named.with_data(config.data.source, config.data.path)
 
 
 def chosen_seeds(config: Config) -> list[persona.Seed]:
-    """The seed personas that the configuration names, or all of the workspace's.
+    """Return the configured seed personas, or all of the workspace.
 
     Raises:
-        EvoError: none, one that is not there, or two of one name.
+        EvoError: There is none, a name is unknown, or two have one name.
     """
     known = persona.load_seeds(workspace.seeds_folder())
     if not config.seeds:
@@ -106,25 +106,25 @@ def chosen_seeds(config: Config) -> list[persona.Seed]:
 
 
 def choose_isolation(config: Config) -> isolation.Level:
-    """The level that every trainer uses.
+    """Return the isolation level of all trainers.
 
     Raises:
-        EvoError: what was asked for does not work here, or nothing is strong enough for a model's code.
+        EvoError: The requested level does not work here, or no level is strong enough for code of a model.
     """
     return isolation.choose(config.isolation, trusted=config.is_catalogue)
 
 
 def carry_on(run: RunFolder, watcher: Watcher, look_at: int | None = None) -> None:
-    """Run the search from where its lineage stands to its end and its verdict; the caller holds the run's lock.
+    """Run the search from its lineage to its end and verdict. The caller holds the lock of the run.
 
     Args:
-        run: the run.
-        watcher: who is told.
-        look_at: of a run that is done: give a verdict on this candidate, and ask nobody for answers.
+        run: The run.
+        watcher: Receives progress.
+        look_at: In a finished run, the candidate to judge. Nothing is requested then.
 
     Raises:
-        EvoError: what ended it before its time.
-        Interrupted: a signal did.
+        EvoError: An error ended the session early.
+        Interrupted: A signal ended the session.
     """
     from evo.driver import cluster
 
@@ -155,7 +155,7 @@ async def _drive(
     level: str,
     look_at: int | None,
 ) -> None:
-    """The loop, for as long as Ray and what is served here live and no signal comes."""
+    """Run the loop while Ray and the local servers live and no signal arrives."""
     from evo.driver import cluster, workers
 
     slots = cluster.slots(ray.ray, run.config.workers, device)
@@ -188,7 +188,7 @@ async def _drive(
 
 @contextmanager
 def _signals_cancel() -> Iterator[list[int]]:
-    """Let the first signal cancel this task, and a second one end the process at once. Ray takes SIGTERM: so after it."""
+    """Let the first signal cancel this task and a second one end the process. Call after `ray.init`, which takes SIGTERM."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     stopped: list[int] = []
 

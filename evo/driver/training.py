@@ -1,4 +1,4 @@
-"""Trainings of a run: each is handed to a worker, costed against the baseline there, and made durable with its curve."""
+"""Trainings of a run: send each to a worker, compute its relative cost, and store it with its curve."""
 
 import datetime
 import statistics
@@ -33,12 +33,12 @@ _TAKEN = (
 
 
 class Trainings:
-    """The trainings of one run.
+    """Trainings of one run.
 
     Args:
-        folder: the run.
-        lineage: where they are written; what it holds is known from the first.
-        trainers: who trains.
+        folder: The run.
+        lineage: Lineage that holds the trainings.
+        trainers: Train files.
     """
 
     def __init__(self, folder: RunFolder, lineage: Lineage, trainers: Pool) -> None:
@@ -46,7 +46,7 @@ class Trainings:
         self._baselines: dict[tuple[str, str], list[Row]] = {}
 
     def read(self) -> list[Row]:
-        """Every training that is durable; their baselines are the unit of cost from now on."""
+        """Return every durable training. Its baselines become the unit of relative cost."""
         rows = self._lineage.read("trainings")
         self._baselines.clear()
         for row in sorted(rows, key=lambda row: (row["started_at"] or _EPOCH, row["replicate"])):
@@ -63,16 +63,16 @@ class Trainings:
         test: bool = False,
         attempt: int | None = None,
     ) -> Row:
-        """One training as its durable row; one that is there already is not trained again.
+        """Return one training as a durable row. A recorded training is not repeated.
 
         Args:
-            number: the candidate's.
-            replicate: which of its trainings.
-            files: what is trained.
-            rung: where it is stopped if it loses.
-            test: whether it is scored on `test` too.
-            attempt: of an answer that may go back to its model. Where its first iterations fail, the row's replicate is
-                `finalists.MENDED` more than that.
+            number: Number of the candidate.
+            replicate: Replicate number.
+            files: Files to train.
+            rung: Early-stopping step and threshold.
+            test: Whether to score on `test` as well.
+            attempt: Attempt of an answer that may be repaired. If its first iterations fail, the replicate of the row is
+                `finalists.MENDED` + attempt.
         """
         went_back = attempt is not None and self._lineage.has("calls", number, attempt + 1)
         for known in ([] if attempt is None else [finalists.MENDED + attempt]) + ([] if went_back else [replicate]):
@@ -96,7 +96,7 @@ class Trainings:
         return row
 
     def clocks_disagree(self, training: Row, max_cost: float) -> bool:
-        """Whether the clock that ranks a training and the other one put it on different sides of `max_cost`."""
+        """Return whether CPU and wall clock place a training on different sides of `max_cost`."""
         costs = self._cost(training, ranking_seconds), self._cost(training, _other_seconds)
         return None not in costs and len({cost > max_cost for cost in costs if cost is not None}) == 2
 
@@ -105,8 +105,9 @@ class Trainings:
             self._baselines.setdefault(_worker(training), []).append(training)
 
     def _cost(self, training: Row, seconds: Callable[[Row], float]) -> float | None:
-        """Its cost by one clock, against the baseline on that worker; where it has not trained there yet, on workers of
-        that device.
+        """Return the relative cost by one clock against the baseline on that worker.
+
+        If the baseline has not trained on the worker, use workers of the same device.
         """
         there = self._baselines.get(_worker(training)) or [
             row for worker, rows in self._baselines.items() if worker[1] == training["device"] for row in rows
@@ -114,7 +115,7 @@ class Trainings:
         return cost(seconds(training), [seconds(row) for row in there])
 
     def _cpu_limit(self) -> float | None:
-        """CPU seconds that a candidate may take: a multiple of the baseline's on the slowest worker."""
+        """Return the CPU seconds that a candidate may use: a multiple of the baseline's on the slowest worker."""
         seen = [
             statistics.median([ranking_seconds(row) for row in rows[-RECENT:]])
             for (_, kind), rows in self._baselines.items()
@@ -124,17 +125,17 @@ class Trainings:
 
 
 def ranking_seconds(training: Row) -> float:
-    """The seconds that rank a training: CPU seconds of a CPU slot, wall seconds elsewhere."""
+    """Return the seconds that rank a training: CPU seconds on a CPU slot, wall seconds elsewhere."""
     return float((training["cpu_seconds"] if training["device"] == "cpu" else training["wall_seconds"]) or 0.0)
 
 
 def _other_seconds(training: Row) -> float:
-    """The seconds of the other clock."""
+    """Return the seconds of the clock that does not rank."""
     return float((training["wall_seconds"] if training["device"] == "cpu" else training["cpu_seconds"]) or 0.0)
 
 
 def _worker(training: Row) -> tuple[str, str]:
-    """What shares a unit of cost: a machine and a kind of device."""
+    """Return the key of workers that share a unit of cost: machine and kind of device."""
     return str(training["host"]), str(training["device"])
 
 

@@ -1,4 +1,4 @@
-"""The end of a run: the finalists' trainings, those of the verdict, and the verdict itself, one durable row a look."""
+"""Final stage of a run: train the finalists, train both sides of the verdict, and record one row per verdict."""
 
 import itertools
 import json
@@ -22,12 +22,12 @@ NOTHING, NOT_WANTED = "nothing to judge", "none was wanted"
 
 
 class Ending:
-    """What comes after a run's last candidate.
+    """Final stage of a run.
 
     Args:
-        folder: the run.
-        lineage: its rows.
-        trainings: how one is trained; what is durable is not trained again.
+        folder: The run.
+        lineage: Lineage of the run.
+        trainings: Trains files. Durable trainings are not repeated.
     """
 
     def __init__(self, folder: RunFolder, lineage: Lineage, trainings: Trainings) -> None:
@@ -35,13 +35,13 @@ class Ending:
         self._final = folder.config.final
 
     def finals(self, rows: Sequence[Row]) -> Works:
-        """The finalists' trainings that are not durable yet."""
+        """Return the trainings of the finalists that are missing."""
         chosen = finalists.finalists(rows, self._folder.config)
         said = f"finalists {', '.join(map(str, chosen))}: {self._final.seeds} fresh seeds each"
         return said, self._missing(rows, chosen, finalists.final_replicates(self._final), test=False)
 
     def verdict_trainings(self, rows: Sequence[Row], look_at: int | None) -> Works:
-        """The verdict's trainings that are not durable yet; none where the verdict is there, or there is nothing to judge."""
+        """Return the trainings of the verdict that are missing: none if it is given or nothing can be judged."""
         chosen = self._chosen(rows, look_at)
         if chosen is None or self._is_given(len(rows), chosen, look_at):
             return "", []
@@ -49,9 +49,9 @@ class Ending:
         return said, self._missing(rows, [BASELINE, chosen], finalists.verdict_replicates(self._final), test=True)
 
     def give_verdict(self, rows: Sequence[Row], look_at: int | None) -> None:
-        """Make the verdict durable, unless it is given already. A run that wants none gets a row too, which is its end.
+        """Record the verdict unless it is recorded. A run without a verdict also gets a row, which marks its end.
 
-        A candidate that was judged before, on the same trainings, keeps its verdict: `test` is not looked at again.
+        A candidate judged before on the same trainings keeps its verdict: `test` is not read again.
         """
         chosen = self._chosen(rows, look_at)
         if self._is_given(len(rows), chosen, look_at):
@@ -89,12 +89,12 @@ class Ending:
         }
 
     def _test_losses(self, number: int) -> list[float | None]:
-        """By seed; None for one that failed."""
+        """Return the test losses by seed, None for each failed training."""
         records = [self._lineage.read_record("trainings", number, k) for k in finalists.verdict_replicates(self._final)]
         return [record[0]["test_loss"] for record in records]
 
     def _chosen(self, rows: Sequence[Row], look_at: int | None) -> int | None:
-        """Who is judged: the leader, who is fixed before `test` is looked at, or who was asked for."""
+        """Return the candidate to judge: the requested one, else the leader, fixed before `test` is read."""
         if not self._final.verdict_seeds:
             return None
         if look_at is not None:
@@ -103,14 +103,14 @@ class Ending:
         return None if leader is None else int(leader["id"])
 
     def _is_given(self, after: int, chosen: int | None, look_at: int | None) -> bool:
-        """Whether `test` was looked at for this end of the run, or for the candidate that was asked for."""
+        """Return whether a verdict exists for this end of the run or for the requested candidate."""
         given = self._lineage.read("verdicts")
         return any(row["id"] == chosen if look_at is not None else row["after"] == after for row in given)
 
     def _missing(
         self, rows: Sequence[Row], numbers: Sequence[int], replicates: Sequence[int], *, test: bool
     ) -> list[Coroutine[Any, Any, Row]]:
-        """One training after the other of each candidate in turn, so that both sides meet the machine's moods."""
+        """Return missing trainings, alternating between candidates, so that both sides share the machine's conditions."""
         by_id = {row["id"]: row for row in rows}
         wanted = [(number, replicate) for replicate in replicates for number in numbers]
         return [
@@ -121,10 +121,10 @@ class Ending:
 
 
 def _files(row: Row) -> dict[str, str]:
-    """A candidate's files.
+    """Return the files of a candidate.
 
     Raises:
-        EvoError: it has none.
+        EvoError: The candidate has none.
     """
     if not row["files"]:
         raise EvoError(f"candidate {row['id']} has no files: {row['status']}, {row['reason']}", kind="usage")

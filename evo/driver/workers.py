@@ -1,6 +1,6 @@
-"""The workers: trainers and the proposer, Ray actors behind two small classes. A trainer that is lost is replaced.
+"""Workers: trainers and the proposer as Ray actors behind two small classes. A lost trainer is replaced.
 
-Nothing that only reads imports this module: Ray takes seconds to start.
+Reading commands never import this module, because Ray takes seconds to start.
 """
 
 import asyncio
@@ -33,26 +33,26 @@ _START_SECONDS = 180.0
 
 
 class Pool(Protocol):
-    """What the driver needs of trainers."""
+    """Interface of trainers that the driver needs."""
 
     busy: int
     slots: int
 
     async def judge(self, job: Job) -> dict[str, Any]:
-        """One training, when a slot is free; see `evo.trainer.job.Judgement`."""
+        """Run one training when a slot is free. See `evo.trainer.job.Judgement`."""
 
 
 class Trainers:
-    """A pool of trainer actors, one a slot.
+    """Pool of trainer actors, one per slot.
 
     Args:
-        cluster: Ray, started.
-        evaluator: what is judged.
-        device: what a slot is; on a cluster, as many slots as its resources hold.
-        data_sha256: of the run's data, which each worker's must equal.
-        level: name of the isolation level, which must work on each worker's node.
-        slots: how many.
-        say: told, in a line, of workers that are lost.
+        cluster: Started Ray.
+        evaluator: Evaluator to train on.
+        device: Kind of slot. On a cluster, as many slots as its resources hold.
+        data_sha256: Hashes of the run's data. The data of each worker must match.
+        level: Name of the isolation level. It must work on the node of each worker.
+        slots: Number of trainers.
+        say: Called with one line when a worker is lost.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Trainers:
         self.slots, self.busy = slots, 0
 
     async def start(self) -> None:
-        """Start every trainer and wait until its data is loaded. What finds no place in the cluster is done without.
+        """Start every trainer and wait until its data is loaded. Trainers without room in the cluster are left out.
 
         Raises:
-            EvoError: a worker's data is not the run's, or its isolation does not work there, or none started.
+            EvoError: The data or isolation of a worker does not match, or no trainer started.
         """
         started = await asyncio.gather(*(self._started() for _ in range(self.slots)), return_exceptions=True)
         for outcome in started:
@@ -91,10 +91,10 @@ class Trainers:
                 self._free.put_nowait(outcome)
 
     async def judge(self, job: Job) -> dict[str, Any]:
-        """One training on the next free trainer. Where that one is lost, the training is tried once more on another.
+        """Run one training on the next free trainer. If that trainer is lost, try once more on another.
 
         Raises:
-            EvoError: no slot is left, Ray died, or a trainer found its disk full.
+            EvoError: No slot is left, Ray died, or the disk of a trainer is full.
         """
         began, seconds = time.time(), 0.0
         for _ in range(_LOST):
@@ -119,7 +119,7 @@ class Trainers:
         return lost | {"wall_seconds": seconds, "started_at": began}
 
     async def _take(self) -> Any:
-        """A free trainer that lives: one that was lost while it waited counts against no candidate."""
+        """Return a free, live trainer. A trainer lost while idle counts against no candidate."""
         while actor := await self._free.get():
             try:
                 await _ref(actor.ready.remote())
@@ -135,7 +135,7 @@ class Trainers:
         )
 
     def _replace(self, lost: Any) -> None:
-        """Start another in its place, meanwhile."""
+        """Start a replacement in the background."""
         self._ray.kill(lost)  # where it was only out of reach
         task = asyncio.ensure_future(self._put_another())
         self._replacing.add(task)
@@ -150,18 +150,18 @@ class Trainers:
             self._say("a trainer was lost; another took its place")
 
     def _give_up(self, said: str) -> None:
-        """One slot fewer."""
+        """Remove one slot."""
         self.slots -= 1
         self._say(f"{said}; {self.slots} slot(s) left")
         if not self.slots:
             self._free.put_nowait(None)
 
     async def _started(self) -> Any:
-        """A new trainer, ready; one that is lost before that gets a few more tries.
+        """Return a new, ready trainer, after a few tries if it is lost.
 
         Raises:
-            TimeoutError: there is no place for it.
-            RayError: it failed.
+            TimeoutError: The cluster has no room for it.
+            RayError: It failed.
         """
         for left in reversed(range(_STARTS)):
             actor = self._make()
@@ -179,11 +179,11 @@ class Trainers:
 
 
 class RemoteProposer:
-    """The proposer actor, on the driver's own node: servers of ours listen on its loopback, and the keys stay here.
+    """Proposer actor on the node of the driver, where the keys and the local servers are.
 
     Args:
-        cluster: Ray, started.
-        models: every model of the run, with its endpoint.
+        cluster: Started Ray.
+        models: Every model of the run with its endpoint.
     """
 
     def __init__(self, cluster: Cluster, models: Sequence[tuple[Model, Endpoint]]) -> None:
@@ -198,10 +198,10 @@ class RemoteProposer:
         self._keys = {model.called: endpoint.key for model, endpoint in models}
 
     async def start(self) -> None:
-        """Start it and give it the keys.
+        """Start the actor and give it the keys.
 
         Raises:
-            EvoError: it does not start.
+            EvoError: The actor does not start.
         """
         with key.handed_over(json.dumps(self._keys)) as errand:
             self._actor = self._make(errand)
@@ -214,7 +214,7 @@ class RemoteProposer:
     async def ask(
         self, model: str, messages: Sequence[Mapping[str, str]], seed: int, max_tokens: int | None = None
     ) -> dict[str, Any]:
-        """One request to one of the models, and what came of it."""
+        """Send one request to one of the models and return the reply."""
         try:
             answered: dict[str, Any] = await _ref(self._actor.ask.remote(model, list(messages), seed, max_tokens))
         except self._ray.exceptions.RayError as error:
@@ -224,14 +224,14 @@ class RemoteProposer:
 
 
 def _not_started(error: BaseException) -> BaseException:
-    """Why the first trainers cannot start: another's data, no isolation there."""
+    """Return the error for first trainers that cannot start: different data, or no isolation there."""
     if not isinstance(error, Exception):
         return error
     return EvoError(f"a trainer did not start: {_last_line(error)}", hint="evo doctor", kind="device")
 
 
 def _trainer_error(error: Any) -> EvoError:
-    """What a trainer could not do, which is never a candidate's doing: a full disk, most likely."""
+    """Return the error of a trainer that failed through no fault of a candidate, usually a full disk."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, OSError):
         return disk_error(cause, Path(cause.filename or tempfile.gettempdir()))
@@ -247,6 +247,6 @@ def _last_line(error: BaseException) -> str:
 
 
 def _ref(reference: Any) -> Awaitable[Any]:
-    """A Ray reference as what it is in asyncio."""
+    """Return a Ray reference as an asyncio awaitable."""
     awaited: Awaitable[Any] = reference
     return awaited

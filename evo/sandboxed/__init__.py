@@ -1,5 +1,5 @@
-"""What runs beside a candidate in its sandbox: launcher, training job, model server, harness.
+"""Code that runs with a candidate inside its sandbox: launcher, training job, model server and harness.
 
-These files are run from their folder with the standard library, torch, numpy and safetensors alone. They import nothing
-of `evo`, hold no held-out token and no credential, and never decide what a score is.
+These files run from their own folder and use only the standard library, torch, numpy and safetensors. They import nothing
+from `evo`, contain no held-out tokens or credentials, and never compute a score.
 """

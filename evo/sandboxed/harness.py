@@ -1,13 +1,15 @@
-"""The way of a candidate to its device, its data and its curve. It lies beside the candidate's files in a sandbox.
+"""API that candidate code uses to get its device, batches and loss curve.
+
+In a sandbox, this file is in the same folder as the candidate's files.
 
     harness.device                          "cpu", "mps" or "cuda", as a string
     harness.vocab_size                      number of tokens
-    harness.batches(part)                   (x, y) without end, int64 of shape (batch_size, block_size)
-    harness.report(step, train, val)        one point of the curve
-    harness.keep(model)                     this model is the result
+    harness.batches(part)                   endless (x, y) pairs, int64 of shape (batch_size, block_size)
+    harness.report(step, train, val)        record one point of the curve
+    harness.keep(model)                     choose the model that is the result
 
-Batches come over a pipe from the process that judges, which draws and counts them. It imports nothing of `evo`, holds no
-held-out token, and never decides what a score is.
+Batches come over a pipe from the trainer process, which draws and counts them. The harness imports nothing from `evo`,
+contains no held-out tokens, and never computes a score.
 """
 
 import json
@@ -31,28 +33,30 @@ _LOCK = threading.Lock()
 device: str = _JOB["device"]
 vocab_size: int = _JOB["vocab_size"]
 kept: list[Any] = []
-"""The last model handed to `keep`, if any."""
+"""The last model passed to `keep`, if any."""
 
 
 class Protected(ValueError):
-    """A size that may not be changed was asked for."""
+    """Request for a batch size or block size other than the evaluator's."""
 
 
 class Over(BaseException):
-    """The short run that goes before a full training has drawn all that it gets."""
+    """End of the short run that precedes a full training, raised when its batches are used up."""
 
 
 def batches(part: str, batch_size: int | None = None, block_size: int | None = None) -> Iterator[Any]:
-    """Yield (x, y) without end: two int64 tensors of shape (batch_size, block_size) on `device`, y one token on.
+    """Return an endless iterator of (x, y): int64 tensors of shape (batch_size, block_size) on `device`.
+
+    `y` is `x` shifted by one token.
 
     Args:
         part: "train" or "val".
-        batch_size: sequences in a batch; the evaluator's, and only that.
-        block_size: tokens in a sequence; the evaluator's, and only that.
+        batch_size: sequences in a batch. Only the evaluator's value, the default, is accepted.
+        block_size: tokens in a sequence. Only the evaluator's value, the default, is accepted.
 
     Raises:
-        ValueError: for another part.
-        Protected: for sizes that are not the evaluator's.
+        ValueError: if `part` is neither "train" nor "val".
+        Protected: if a size differs from the evaluator's.
     """
     if part not in _PARTS:
         raise ValueError(f"expected part 'train' or 'val', found {part!r}")
@@ -69,10 +73,10 @@ def _draw(part: str, batch_size: int, block_size: int) -> Iterator[Any]:
 
 
 def ask(question: bytes, rows: int, columns: int) -> Any:
-    """Tokens from the process that judges, int64 of shape (rows, columns) on `device`.
+    """Request tokens from the trainer process. Return int64 of shape (rows, columns) on `device`.
 
     Raises:
-        Over: there are no more.
+        Over: if no more batches are available.
     """
     with _LOCK:
         os.write(_QUESTIONS, question)
@@ -94,7 +98,13 @@ def _receive(count: int) -> bytes:
 
 
 def report(step: int, train_loss: float | None = None, val_loss: float | None = None) -> None:
-    """Write one point of the curve: optimiser steps done, loss of a training batch, loss of validation batches (nats)."""
+    """Append one point to the curve.
+
+    Args:
+        step: optimiser steps completed.
+        train_loss: loss of a training batch, in nats.
+        val_loss: loss of validation batches, in nats.
+    """
     point = {
         "step": int(step),
         "seconds": time.perf_counter() - _START,
@@ -106,5 +116,5 @@ def report(step: int, train_loss: float | None = None, val_loss: float | None = 
 
 
 def keep(model: Any) -> None:
-    """Say that `model` is the result: a GPT, or a wrapper of one that has it as `.module` or `._orig_mod`."""
+    """Set the result: a GPT, or a wrapper that holds one as `.module` or `._orig_mod`."""
     kept[:] = [model]

@@ -1,16 +1,16 @@
-"""First process of a sandbox: imports torch, then starts one job at a time and says how it ended.
+"""First process of a sandbox: imports torch, then starts one job at a time and reports how each ended.
 
-Run as `python launcher.py START THREADS` with four inherited file descriptors, numbers in EVO_FDS: commands in, status
-out, requests in, replies out (the last two belong to the job: windows in and logits out of the model server, batches in
-and questions out of the harness). Commands and status are JSON lines:
+Run as `python launcher.py START THREADS` with four inherited file descriptors, whose numbers are in EVO_FDS: commands in,
+status out, requests in, replies out. The last two belong to the job. The model server reads windows and writes logits. The
+harness reads batches and writes requests for them. Commands and status are JSON lines:
 
     {"job": "train", "scratch": DIR, "limits": {...}}   →  {"begin": pid, "cpu_seconds": s} … {"exit": code, "signal": n}
     {"job": "reap"}                                     →  {"reaped": n, "cpu_seconds": s}
 
-START is "fork" (a child of this process, torch already imported) or "exec" (a fresh interpreter: on macOS a fork after
-the Objective-C frameworks are loaded crashes). `cpu_seconds` of "begin" is what the child had used before it saw a
-candidate's file; that of "reaped" is what all children that have ended used, in seconds since this process started.
-The launcher never imports a candidate's file.
+START is "fork" (a child of this process, with torch already imported) or "exec" (a fresh interpreter, because a fork on
+macOS crashes after the Objective-C frameworks are loaded). In "begin", `cpu_seconds` is the CPU time that the child used
+before it read a candidate's file. In "reaped", `cpu_seconds` is the CPU time of all children that have ended since this
+process started. The launcher never imports a candidate's file.
 """
 
 import ctypes
@@ -27,13 +27,13 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 
 def prctl(option: int, value: int) -> None:
-    """Linux only: elsewhere it does nothing."""
+    """Set a process option on Linux. Do nothing on other systems."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Limits of the kernel on this process and on all that it starts; absent keys set none."""
+    """Set kernel resource limits for this process and its descendants. Missing keys set no limit."""
     wanted = {
         resource.RLIMIT_CPU: limits.get("cpu_seconds"),
         resource.RLIMIT_DATA: limits.get("memory_bytes"),
@@ -50,16 +50,16 @@ def set_limits(limits: dict[str, int]) -> None:
 
 
 def say(fd: int, **message: object) -> None:
-    """One line of status."""
+    """Write one line of status to `fd`."""
     os.write(fd, (json.dumps(message) + "\n").encode())
 
 
 def run_job(job: str, scratch: str, limits: dict[str, int], fds: list[int]) -> NoReturn:
-    """In the child: limits on, begin said, then the job. Never returns."""
+    """Set the limits, report "begin" and run the job. Runs in the child and never returns."""
     commands, status, requests, replies = fds
     code = 1
     try:
-        import serve_job  # type: ignore[import-not-found]  # both lie beside this file, and are read before the candidate's
+        import serve_job  # type: ignore[import-not-found]  # from this folder, imported before the candidate's files
         import train_job  # type: ignore[import-not-found]
 
         os.chdir(scratch)
@@ -85,7 +85,7 @@ def run_job(job: str, scratch: str, limits: dict[str, int], fds: list[int]) -> N
 
 
 def start(method: str, command: dict[str, Any], fds: list[int]) -> int:
-    """Start the job's process; return its pid."""
+    """Start the job's process and return its pid."""
     if method == "fork":
         pid = os.fork()
         if pid == 0:
@@ -98,12 +98,12 @@ def start(method: str, command: dict[str, Any], fds: list[int]) -> int:
 
     arguments = [sys.executable, "-s", "-P", "-B", "-u", __file__, "job", sys.argv[2], json.dumps(command)]
     child = subprocess.Popen(arguments, pass_fds=fds, start_new_session=True)
-    child.returncode = 0  # reaped below, not by subprocess
+    child.returncode = 0  # `ended` reaps it, not subprocess
     return child.pid
 
 
 def ended(pid: int) -> tuple[int, int]:
-    """Wait for `pid`, reaping whatever else ends meanwhile; return (exit code, signal number)."""
+    """Wait for `pid` and return (exit code, signal number). Other children that end meanwhile are reaped too."""
     while True:
         done, status = os.waitpid(-1, 0)
         if done == pid:
@@ -111,7 +111,7 @@ def ended(pid: int) -> tuple[int, int]:
 
 
 def reap(requests: int) -> int:
-    """Wait for every child that has ended, and drop what they were sent and did not read; return how many."""
+    """Reap every child that has ended, discard unread data in `requests`, and return the number of children reaped."""
     while select.select([requests], [], [], 0)[0] and os.read(requests, 65536):
         pass
     count = 0
@@ -124,7 +124,7 @@ def reap(requests: int) -> int:
 
 
 def import_torch(threads: int) -> None:
-    """What every job needs, before its clock starts."""
+    """Import the packages that every job needs, before the clock of a job starts."""
     import torch
 
     torch.set_num_threads(threads)
@@ -133,7 +133,7 @@ def import_torch(threads: int) -> None:
 
 
 def main() -> None:
-    """Obey commands until there are no more."""
+    """Execute commands until the command pipe is closed."""
     method, threads = sys.argv[1], int(sys.argv[2])
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     fds = [int(fd) for fd in os.environ["EVO_FDS"].split(",")]
@@ -142,7 +142,7 @@ def main() -> None:
         command = json.loads(sys.argv[3])
         import_torch(threads)
         run_job(command["job"], command["scratch"], command["limits"], fds)
-    prctl(PR_SET_DUMPABLE, 0)  # no process of its own user may look into it, or write into what it says
+    prctl(PR_SET_DUMPABLE, 0)  # keeps processes of the same user from inspecting it or writing to its pipes
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if method == "fork":

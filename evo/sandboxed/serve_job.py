@@ -1,7 +1,8 @@
-"""The model server: rebuilds a trained model and answers windows of tokens with logits. It never sees a target.
+"""Model server: rebuilds a trained model and returns logits for windows of tokens. It never sees a target.
 
-A request is 8 bytes (rows and columns, little-endian uint32) and rows x columns uint16 tokens. The reply is one byte: 0
-and float32 logits (rows, columns, vocab_size), or 1, a length (uint32) and a JSON object {"status", "reason"}.
+A request is 8 bytes (rows and columns, little-endian uint32) followed by rows x columns uint16 tokens. The first byte of a
+reply is 0 or 1. After 0 follow float32 logits (rows, columns, vocab_size). After 1 follow a length (uint32) and a JSON
+object {"status", "reason"}.
 """
 
 import importlib
@@ -17,11 +18,11 @@ from safetensors.torch import load_file
 
 
 class Refused(Exception):
-    """The model cannot answer: (status, reason)."""
+    """Failure of the model to answer, with a status and a reason."""
 
 
 def value_of(plain: dict[str, Any], module: Any) -> Any:
-    """A constructor argument from what `train_job.plain` made of it."""
+    """Return the constructor argument that `train_job.plain` converted to `plain`."""
     if "value" in plain:
         return plain["value"]
     if "list" in plain:
@@ -42,7 +43,13 @@ def value_of(plain: dict[str, Any], module: Any) -> Any:
 
 
 def rebuild(job: dict[str, Any]) -> Any:
-    """The model from model.py, the constructor's arguments and the weights, in eval mode on the job's device."""
+    """Rebuild the model from the candidate's model file, the constructor's arguments and the weights.
+
+    The returned model is in eval mode on the job's device.
+
+    Raises:
+        Refused: "not_rebuildable" if an argument's class is missing or the weights do not fit the model.
+    """
     module = importlib.import_module(pathlib.Path(job["files"][1]).stem)
     given = job["arguments"]
     args = [value_of(arg, module) for arg in given["args"]]
@@ -58,7 +65,7 @@ def rebuild(job: dict[str, Any]) -> Any:
 
 
 def take_number_types(model: Any, weights: dict[str, Any]) -> None:
-    """Give `model` the number types in which it was trained: one for all, or tensor by tensor where they are mixed."""
+    """Convert `model` to the floating-point types of its trained weights, tensor by tensor if the types are mixed."""
     kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     if len(kinds) == 1:
         model.to(kinds.pop())
@@ -69,7 +76,11 @@ def take_number_types(model: Any, weights: dict[str, Any]) -> None:
 
 
 def answer(model: Any, windows: Any, job: dict[str, Any]) -> bytes:
-    """Logits of `windows` (int64, rows x columns) as float32 bytes."""
+    """Return the logits of `windows` (int64, rows x columns) as float32 bytes.
+
+    Raises:
+        Refused: "bad_shape" if the model does not return logits of the expected shape.
+    """
     idx = torch.from_numpy(windows).to(job["device"])
     with torch.no_grad():
         output = model(idx, torch.zeros_like(idx))
@@ -82,14 +93,14 @@ def answer(model: Any, windows: Any, job: dict[str, Any]) -> bytes:
 
 
 def send(fd: int, data: bytes) -> None:
-    """All of `data`."""
+    """Write all of `data` to `fd`."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def receive(fd: int, count: int) -> bytes:
-    """Exactly `count` bytes, or b"" at the end of the requests."""
+    """Return exactly `count` bytes, or b"" at end of file."""
     data = b""
     while len(data) < count:
         piece = os.read(fd, count - len(data))
@@ -100,7 +111,7 @@ def receive(fd: int, count: int) -> bytes:
 
 
 def main(requests: int, replies: int) -> int:
-    """Answer until the requests end; return the exit code."""
+    """Answer requests until end of file and return the exit code: 0, or 3 after a refusal."""
     job = json.loads(pathlib.Path("job.json").read_text(encoding="utf-8"))
     torch.manual_seed(job["seed"])
     try:

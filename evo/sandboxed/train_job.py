@@ -1,9 +1,12 @@
-"""The training job: runs a candidate's `train()` and leaves the trained model behind as plain tensors.
+"""Training job: runs a candidate's `train()` and saves the trained model as plain tensors.
 
-Writes into `out/` of its scratch folder: `result.json` (what the candidate reported, the constructor's arguments, or a
-failure with its name), `weights.safetensors`, and `probe.bin` (logits of the trained model on windows that it gets
-when its weights are saved).
-It owns how the result is found and never what it is worth.
+The job writes three files to `out/` in its scratch folder:
+
+- `result.json`: the values that the candidate reported and the constructor's arguments, or a named failure.
+- `weights.safetensors`: the trained weights.
+- `probe.bin`: logits of the trained model on windows that the job receives once its weights are saved.
+
+This module decides which model is the result. It does not score the model.
 """
 
 import dataclasses
@@ -21,14 +24,14 @@ from safetensors.torch import save_file
 
 
 class Unfit(Exception):
-    """A candidate that ran but does not keep the contract: (status, reason)."""
+    """Violation of the contract by a candidate that ran, with a status and a reason."""
 
 
 def plain(value: Any) -> dict[str, Any]:
-    """A constructor argument as JSON; a configuration object becomes its class's name and fields.
+    """Convert a constructor argument to JSON. A configuration object becomes its class name and fields.
 
     Raises:
-        Unfit: "not_rebuildable" for what is neither a plain value nor an object of plain fields.
+        Unfit: "not_rebuildable" if `value` is neither a plain value nor an object of plain fields.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return {"value": value}
@@ -46,9 +49,11 @@ def plain(value: Any) -> dict[str, Any]:
 
 
 def watch(gpt: Any) -> tuple[list[Any], list[int]]:
-    """Make every GPT remember its constructor's arguments.
+    """Patch class `gpt` so that each instance records its constructor's arguments.
 
-    Returns two lists that fill: with the last GPT that trained, or was made, and with one number for each that was made.
+    Returns:
+        Two lists that are updated during the training. The first holds the GPT that was last trained or created. The second
+        holds one number per GPT created.
     """
     trained: list[Any] = []
     made: list[int] = []
@@ -72,7 +77,11 @@ def watch(gpt: Any) -> tuple[list[Any], list[int]]:
 
 
 def unwrap(model: Any, gpt: Any) -> Any:
-    """The GPT inside compiled, averaged or parallel wrappers."""
+    """Return the GPT inside compiled, averaged or parallel wrappers.
+
+    Raises:
+        Unfit: "contract" if there is none.
+    """
     for _ in range(8):
         if isinstance(model, gpt):
             return model
@@ -81,7 +90,11 @@ def unwrap(model: Any, gpt: Any) -> Any:
 
 
 def reported_pair(value: Any) -> tuple[float, float]:
-    """`best_vloss, elapsed_min` as two floats."""
+    """Return `best_vloss, elapsed_min` as two floats.
+
+    Raises:
+        Unfit: "contract" if `value` is not a pair of numbers.
+    """
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise Unfit("contract", f"train() must return best_vloss, elapsed_min; it returned {type(value).__name__}")
     try:
@@ -91,7 +104,7 @@ def reported_pair(value: Any) -> tuple[float, float]:
 
 
 def probe_logits(model: Any, job: dict[str, Any], harness: Any) -> bytes:
-    """Logits of the trained model on windows that are chosen now: float32 (rows, time, vocab), as bytes."""
+    """Request the probe windows and return the trained model's logits on them, float32 (rows, time, vocab) as bytes."""
     idx = harness.ask(b"p", job["probe_rows"], job["block_size"])
     model.eval()
     with torch.no_grad():
@@ -101,7 +114,7 @@ def probe_logits(model: Any, job: dict[str, Any], harness: Any) -> bytes:
 
 
 def seed_everything(seed: int) -> list[str]:
-    """Seed every global generator that a candidate may draw from; return the list in which seeds of its own are noted."""
+    """Seed all global random generators. Return a list that records later calls by the candidate to a seeding function."""
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -120,7 +133,7 @@ def seed_everything(seed: int) -> list[str]:
 
 
 def noting(seed: Any, name: str, noted: list[str]) -> Any:
-    """A seeding function that notes a call from anything but an installed library."""
+    """Wrap a seeding function to record calls from code outside the installed libraries."""
     libraries = (sys.prefix, sys.base_prefix, sys.exec_prefix)
 
     def seeding(*args: Any, **kwargs: Any) -> Any:
@@ -133,10 +146,14 @@ def noting(seed: Any, name: str, noted: list[str]) -> Any:
 
 
 def train(job: dict[str, Any]) -> None:
-    """Train, save the weights and the result, and answer the probe."""
+    """Train, save the weights and the result, and answer the probe.
+
+    Raises:
+        Unfit: if the candidate violates the contract.
+    """
     noted = seed_everything(job["seed"])
     train_file, model_file = (pathlib.Path(name).stem for name in job["files"])
-    import harness  # type: ignore[import-not-found]  # it lies beside the candidate's files
+    import harness  # type: ignore[import-not-found]  # copied next to the candidate's files
 
     trained: list[Any] = []
     made: list[int] = []
@@ -152,7 +169,7 @@ def train(job: dict[str, Any]) -> None:
         vloss, minutes = reported_pair(train_module.train())
     except harness.Over:
         if not trained:
-            return leave({"certain": False})  # it draws before it makes a model: a short run tells nothing
+            return leave({"certain": False})  # batches drawn before a model exists: inconclusive
         vloss = minutes = math.nan
     except harness.Protected as changed:
         raise Unfit("protected_setting", str(changed)) from None
@@ -176,7 +193,7 @@ def train(job: dict[str, Any]) -> None:
             "reported_vloss": vloss if math.isfinite(vloss) else None,
             "reported_elapsed_min": minutes if math.isfinite(minutes) else None,
             "arguments": result.__dict__["_evo_arguments"],
-            "certain": bool(harness.kept) or len(made) == 1,  # which model is the result, should this be a short run
+            "certain": bool(harness.kept) or len(made) == 1,  # whether a short run shows which model is the result
             "n_params": sum(p.numel() for p in result.parameters()),
         }
     )
@@ -184,12 +201,16 @@ def train(job: dict[str, Any]) -> None:
 
 
 def leave(result: dict[str, Any]) -> None:
-    """Write result.json. With the weights it is taken when the probe is asked for: later is too late to change it."""
+    """Write result.json. The trainer reads it, like the weights, when the probe is requested and ignores later changes."""
     pathlib.Path("out/result.json").write_text(json.dumps(result), encoding="utf-8")
 
 
 def main() -> int:
-    """Return the exit code: 0 trained, 3 unfit (named in result.json); an exception is the caller's to print."""
+    """Run the training job and return the exit code.
+
+    The code is 0 after a training and 3 after a contract violation, which result.json names. The caller prints any other
+    exception.
+    """
     job = json.loads(pathlib.Path("job.json").read_text(encoding="utf-8"))
     sys.argv = [job["files"][0]]
     try:

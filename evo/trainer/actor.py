@@ -11,7 +11,7 @@ from evo.trainer.trainer import Trainer
 
 
 class TrainerActor:
-    """Actor class that `evo.driver.workers` makes remote. It has the interface of `Trainer`, with plain values.
+    """Actor class that `evo.driver.workers` makes remote. Its methods return plain values.
 
     Args:
         evaluator: evaluator of the run.

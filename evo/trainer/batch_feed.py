@@ -1,7 +1,7 @@
 """Batches of one training, drawn and counted outside the sandbox.
 
 A sandbox holds no text. The harness requests each batch over a pipe, so the number, part and shape of the batches are
-measured rather than reported by the candidate. The feed never holds held-out tokens.
+measured rather than reported by the candidate. Batches never contain held-out tokens.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ class Feed:
     """Source of the batches of one training.
 
     Args:
-        tokens: parts of the text that candidates see, uint16, shape (n,) each.
+        tokens: parts of the text by name, uint16, shape (n,) each. Batches come from `PARTS` only, which candidates may see.
         batch_size: sequences in a batch.
         block_size: tokens in a sequence. A batch holds one more token per sequence, for the targets.
         data_seed: random seed of the data order, the same for every candidate of a replicate. Each part has its own
@@ -59,7 +59,7 @@ class Feed:
             `OVER` once a short run has ended or the weights are saved.
 
         Raises:
-            LimitReached: if the training requests more batches than allowed, or the request is not a valid byte.
+            LimitReached: if the training requests too many batches, requests the probe twice, or sends an unknown byte.
         """
         if request == b"p":
             if self._saved:

@@ -23,7 +23,7 @@ class Watch:
 
     Args:
         scratch: folders of the sandbox, from which the curve is read.
-        rung: early-stopping step and its threshold; None never stops the training.
+        rung: early-stopping step and its threshold; None disables early stopping.
     """
 
     def __init__(self, scratch: Scratch, rung: Rung | None) -> None:

@@ -1,6 +1,6 @@
 """Compute devices: detection, Ray resources of a slot, and the clock used for ranking.
 
-No other module contains device-specific logic. The MPS and CUDA paths are thin and tested with a fake device.
+All device detection and configuration is in this module. The MPS and CUDA paths are thin and tested with a fake device.
 """
 
 import os
@@ -70,7 +70,7 @@ def find(kind: str = "auto", slots: int = 0, threads: int = 1) -> Device:
 
     Args:
         kind: "cpu", "cuda", "mps" or "auto". "auto" picks CUDA, then MPS, then the CPU.
-        slots: concurrent trainings; 0 for as many as the device allows.
+        slots: concurrent trainings; 0 for as many as the device allows. MPS always has one slot.
         threads: CPU threads per training.
 
     Raises:

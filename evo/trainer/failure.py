@@ -32,7 +32,7 @@ def one_line(text: str) -> str:
 
 
 def last_line(tail: str) -> str:
-    """Return the last non-blank line of the output, cleaned by `one_line`."""
+    """Return the last non-blank line of the output, cleaned by `one_line`, or a fixed text if there is none."""
     lines = [line for line in tail.splitlines() if line.strip()]
     return one_line(lines[-1]) if lines else "it ended without a word"
 

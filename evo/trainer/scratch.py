@@ -22,7 +22,7 @@ class Scratch:
 
     Args:
         folders: folder descriptors. The first is the working directory, which contains `out` and `tmp`.
-        owner: uid that owns the files written by `write`; None keeps the current user.
+        owner: uid that gets ownership of all files and folders created here; None keeps the current user.
     """
 
     def __init__(self, folders: Sequence[int], owner: int | None = None) -> None:

@@ -112,7 +112,7 @@ class Trainer:
         A candidate that fails here is not trained in full.
 
         Raises:
-            SandboxFailure: if the short run failed, unless the cut-off itself may have caused the failure.
+            SandboxFailure: if the short run failed, unless it timed out or the cut-off may have caused the failure.
         """
         few = self.evaluator.spec.batches.short_run
         if not few:
