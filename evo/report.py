@@ -87,14 +87,15 @@ def spending_lines(rows: Sequence[Row], calls: Sequence[Row]) -> list[str]:
         own = [call for call in calls if asked.get(call["id"]) == name]
         known = [call for call in own if call["input_tokens"] is not None and call["output_tokens"] is not None]
         tokens = sum(call["input_tokens"] + call["output_tokens"] for call in known)
-        more = "" if len(known) == len(own) else f" ({len(own) - len(known)} answers uncounted)"
+        more = "" if len(known) == len(own) else f" ({_counted(len(own) - len(known), 'answer')} not counted)"
         usd = sum((call["cost_usd"] or 0.0) + (call["lost_usd"] or 0.0) for call in own)
         sure = all(call["cost_usd"] is not None for call in own)
         cost = f", {'' if sure else 'about '}${usd:.4f}" if usd else ", free" if sure else ""
         lost = sum(call["lost_tokens"] or 0 for call in own)
-        broken = f", at most {lost} more in requests that broke off" if lost else ""
+        broken = f", at most {lost} more in broken requests" if lost else ""
         candidates = sum(other == name for other in asked.values())
-        lines.append(f"asked {name}: {candidates} candidates, {len(own)} answers, {tokens} tokens{more}{cost}{broken}")
+        asked_for = f"{_counted(candidates, 'candidate')}, {_counted(len(own), 'answer')}"
+        lines.append(f"asked {name}: {asked_for}, {tokens} tokens{more}{cost}{broken}")
     return lines
 
 
@@ -103,7 +104,7 @@ def mending_line(rows: Sequence[Row]) -> list[str]:
     again = [row for row in rows if (row["attempts"] or 1) > 1]
     mended = sum(row["status"] == Status.OK for row in again)
     return (
-        [f"mended: {mended} of {len(again)} candidates whose first answer failed were trained in the end"]
+        [f"repaired: {mended} of {_counted(len(again), 'candidate')} with a failed first answer trained in the end"]
         if again
         else []
     )
@@ -122,8 +123,9 @@ def ending(
     """Return the lines that a finished run prints. `program` is how the user calls the command."""
     now = standing(rows, trainings, config)
     twins = sum(row["status"] == Status.DUPLICATE for row in rows)
-    counts = f"{failures_text(now.failures)}, {now.stopped} stopped early, {twins} twins of earlier code"
-    lines = [f"run {name}: {now.done} candidates, {counts}", *mending_line(rows), *spending_lines(rows, calls), ""]
+    counts = f"{failures_text(now.failures)}, {now.stopped} stopped early, {_counted(twins, 'duplicate')}"
+    done = _counted(now.done - (now.baseline is not None), "candidate")
+    lines = [f"run {name}: the baseline and {done}, {counts}", *mending_line(rows), *spending_lines(rows, calls), ""]
     if now.baseline is not None:
         lines += ["                 held-out loss   seconds   cost", _score_line("baseline", now.baseline)]
     if now.leader is None or now.gain is None:
@@ -135,7 +137,7 @@ def ending(
     lines += [f"The leader's persona: {now.leader['mind']}", *persona_lines(persona.from_json(now.leader["persona"]))]
     lines.append("Its changes, from the baseline on:")
     for row in descent(rows, number):
-        lines.append(f"  {row['id']:>5}  {row['mind']}: {row['summary'] or '(no words)'}")
+        lines.append(f"  {row['id']:>5}  {row['mind']}: {row['summary'] or '(no summary)'}")
     return [
         *lines,
         "",
@@ -155,14 +157,16 @@ def noise_lines(trainings: Sequence[Row]) -> list[str]:
     if len(losses) < 3:
         return []
     sd = statistics.stdev(losses)
-    return [f"another seed alone moves the baseline by {sd:.4f} (standard deviation of {len(losses)} trainings)"]
+    return [f"seed noise of the baseline: {sd:.4f} (standard deviation of {len(losses)} trainings on different seeds)"]
 
 
 def _how_it_leads(now: Standing) -> str:
     if not now.fresh:
-        return "The leader leads on one training: scores seen during a search are optimistic."
+        return "The leader was chosen by one training each, so its score is optimistic."
     mean = statistics.mean(now.fresh)
-    return f"The leader's mean on {len(now.fresh)} fresh seeds: {mean:.4f}; its score in the search was optimistic."
+    return (
+        f"Mean loss of the leader over {len(now.fresh)} fresh seeds: {mean:.4f}. Its score in the search is optimistic."
+    )
 
 
 def verdict_lines(verdicts: Sequence[Row]) -> list[str]:
@@ -176,21 +180,27 @@ def verdict_lines(verdicts: Sequence[Row]) -> list[str]:
         + (" than the baseline" if row["verdict"] == "better" else "")
     ]
     if row["seeds"] < USUAL_SEEDS:
-        lines.append(f"  a small verdict: {USUAL_SEEDS} seeds each are usual; fewer find only large differences")
+        lines.append(
+            f"  a small verdict: the default is {USUAL_SEEDS} seeds per side; fewer detect only large differences"
+        )
     failed = sum(loss is None for loss in told["candidate"])
     if failed:
-        lines.append(f"  {failed} of the candidate's seeds failed and count as worse than all that were seen")
+        lines.append(f"  {failed} of the candidate's seeds failed and count as worse than every loss")
     if row["difference"] is not None:
         interval = f", 95 % interval {row['low']:+.4f} to {row['high']:+.4f}" if row["low"] is not None else ""
         lines.append(f"  difference {row['difference']:+.4f} nats a token{interval}")
     exact = f", exact permutation p = {row['p_permutation']:.2g}" if row["p_permutation"] is not None else ""
     lines.append(f"  one-sided Welch p = {row['p_welch']:.2g} (level 0.01){exact}")
     if row["look"] > 1:
-        lines.append(f"  look {row['look']} of this run at test: p = {row['p_holm']:.2g} after Holm's correction")
+        lines.append(f"  verdict number {row['look']} of this run: p = {row['p_holm']:.2g} after Holm's correction")
     for side in ("candidate", "baseline"):
         losses = " ".join("failed" if loss is None else f"{loss:.4f}" for loss in told[side])
         lines.append(f"  {side + ':':<11}{losses}")
     return lines
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _score_line(what: str, row: Row) -> str:

@@ -86,13 +86,13 @@ def call(number, **changes):
 def test_what_was_spent_is_told_by_model(row):
     rows = [row(0, 2.5), row(1, 2.0), row(2, 2.1) | {"asked": "other"}]
     text = ending(rows, calls=[call(1), call(1, lost_tokens=7), call(2, output_tokens=None, cost_usd=None)])
-    assert "asked m: 1 candidates, 2 answers, 240 tokens, $0.5000, at most 7 more in requests that broke off" in text
-    assert "asked other: 1 candidates, 1 answers, 0 tokens (1 answers uncounted)" in text
+    assert "asked m: 1 candidate, 2 answers, 240 tokens, $0.5000, at most 7 more in broken requests" in text
+    assert "asked other: 1 candidate, 1 answer, 0 tokens (1 answer not counted)" in text
 
 
 def test_what_mending_made_of_failed_answers_is_told(row):
     rows = [row(0, 2.5), row(1, 2.0) | {"attempts": 2}, row(2, None, "crashed") | {"attempts": 3}]
-    assert "mended: 1 of 2 candidates whose first answer failed were trained in the end" in ending(rows)
+    assert "repaired: 1 of 2 candidates with a failed first answer trained in the end" in ending(rows)
 
 
 def test_the_leader_is_the_fittest_by_the_runs_own_rule(row):
@@ -134,7 +134,7 @@ def test_failures_are_counted_by_name_and_twins_and_stopped_ones_are_none(row):
     now = report.standing(rows, [], Config())
     assert report.failures_text(now.failures) == "3 failed (2 crashed, 1 timeout)"
     assert now.stopped == 1
-    assert "3 failed (2 crashed, 1 timeout), 1 stopped early, 2 twins of earlier code" in ending(rows)
+    assert "3 failed (2 crashed, 1 timeout), 1 stopped early, 2 duplicates" in ending(rows)
 
 
 def test_a_line_of_descent_follows_the_files_back_to_the_baseline(row):
@@ -156,14 +156,14 @@ def test_the_ending_tells_losses_persona_changes_and_three_commands(row):
         "evo sql",
     ):
         assert words in text
-    assert "The leader leads on one training: scores seen during a search are optimistic." in text
+    assert "The leader was chosen by one training each, so its score is optimistic." in text
 
 
 def test_the_ending_of_a_long_run_tells_the_mean_on_fresh_seeds(row):
     rows = [row(0, 2.5), row(1, 2.0), row(2, 2.1)]
     text = ending(rows, fresh({1: [2.6, 2.4], 2: [2.2, 2.3]}), config=LONG)
-    assert "The leader's mean on 2 fresh seeds: 2.2500; its score in the search was optimistic." in text
-    assert "leads on one training" not in text
+    assert "Mean loss of the leader over 2 fresh seeds: 2.2500. Its score in the search is optimistic." in text
+    assert "chosen by one training" not in text
 
 
 def test_where_nothing_beat_the_baseline_the_ending_says_so(row):
@@ -181,10 +181,10 @@ def test_where_nothing_was_scored_the_ending_says_so(row, verdicts):
 def test_another_seed_of_the_baseline_says_how_much_noise_there_is(row):
     rows = [row(0, 2.5), row(1, 2.4)]
     trained = fresh({0: [2.4, 2.5, 2.6], 1: [9.0, 1.0, 5.0]})
-    assert "another seed alone moves the baseline by 0.1000 (standard deviation of 3 trainings)" in ending(
+    assert "seed noise of the baseline: 0.1000 (standard deviation of 3 trainings on different seeds)" in ending(
         rows, trained
     )
-    assert "another seed" not in ending(rows, trained[:2])
+    assert "seed noise" not in ending(rows, trained[:2])
     assert report.noise_lines(fresh({0: [2.4, None, 2.6]})) == []
 
 
@@ -215,7 +215,7 @@ def test_a_candidate_that_is_not_better_is_said_not_to_be_shown_so():
 @pytest.mark.parametrize(("seeds", "small"), [(2, True), (3, True), (7, True), (8, False)])
 def test_a_verdict_on_fewer_seeds_than_usual_is_said_to_be_small(seeds, small):
     text = "\n".join(report.verdict_lines([verdict(LOW[:seeds], HIGH[:seeds])]))
-    assert ("a small verdict: 8 seeds each are usual; fewer find only large differences" in text) is small
+    assert ("a small verdict: the default is 8 seeds per side; fewer detect only large differences" in text) is small
     assert f"{seeds} fresh seeds each" in text
 
 
@@ -227,7 +227,7 @@ def test_failed_seeds_of_a_verdict_are_printed():
 
 def test_a_verdict_of_which_one_side_failed_altogether_is_printed_without_a_difference():
     text = "\n".join(report.verdict_lines([verdict([2.0, 2.1], [None, None])]))
-    assert "difference" not in text.replace("fewer find only large differences", "")
+    assert "difference" not in text.replace("fewer detect only large differences", "")
     assert "baseline:  failed failed" in text
     assert "one-sided Welch p = 1" in text
 
@@ -248,7 +248,7 @@ def test_a_later_look_is_told_with_holms_correction():
     first, second = verdict(LOW, HIGH), verdict(LOW, HIGH, look=2, p_holm=0.02)
     text = "\n".join(report.verdict_lines([first, second]))
     assert "not shown to be better" in text
-    assert "look 2 of this run at test: p = 0.02 after Holm's correction" in text
+    assert "verdict number 2 of this run: p = 0.02 after Holm's correction" in text
     assert "Holm" not in "\n".join(report.verdict_lines([first]))
 
 
