@@ -1,1 +1,1 @@
-"""The proposer's side: the prompt that is sent, the endpoint that answers, the files that its answer holds."""
+"""Prompts, the client of model endpoints, and the parser of their answers."""

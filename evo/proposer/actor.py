@@ -1,4 +1,4 @@
-"""The proposer as a Ray actor: asks asynchronously, beside the trainers. It fetches the keys itself and keeps them in memory."""
+"""Proposer as a Ray actor. It sends requests asynchronously, fetches the keys itself and keeps them in memory."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ _REAL_KEY = 12
 
 
 class ProposerActor:
-    """Every model of a run, by what it is called. Made remote by `evo.driver.workers`.
+    """Every model of a run, by label. Made remote by `evo.driver.workers`.
 
     Args:
-        models: each with its base URL.
-        errand: where the keys are fetched, as a JSON object of what models are called.
+        models: Models, each with its base URL.
+        errand: Where to fetch the keys, as a JSON object from label to key.
     """
 
     def __init__(self, models: Sequence[tuple[Model, str]], errand: key.Errand) -> None:
@@ -27,12 +27,12 @@ class ProposerActor:
         self._secrets = [known for known in keys.values() if len(known) >= _REAL_KEY]
 
     async def ready(self) -> None:
-        """Once the keys are here."""
+        """Return when the keys have arrived."""
 
     async def ask(
         self, called: str, messages: Sequence[Mapping[str, str]], seed: int, max_tokens: int | None = None
     ) -> dict[str, Any]:
-        """One answer, as plain values; what it repeats of a key is left out, since answers are written down."""
+        """Return one reply as plain values. Any repetition of a key is removed, because replies are stored."""
         answered = (await self._proposers[called].ask(messages, seed, max_tokens)).as_dict()
         return {name: self._without_keys(value) for name, value in answered.items()}
 

@@ -1,4 +1,4 @@
-"""The files that an answer holds, found with a Markdown parser, or the name of what is wrong with it. Pure."""
+"""Parser of answers: find the files in a Markdown answer, or name what is wrong with it. No I/O."""
 
 import ast
 import re
@@ -35,9 +35,9 @@ _NAME_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a response.
+    """Parsed answer.
 
-    `files` holds every file of the evaluator, unchanged ones as given; it is None where `status` is not OK.
+    `files` holds every file of the evaluator, unchanged ones included. It is None if `status` is not OK.
     """
 
     status: Status
@@ -51,7 +51,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its info string, its body, the last line of text above it."""
+    """One fenced block: info string, body, and the last line of text above it."""
 
     info: str
     body: str
@@ -60,17 +60,17 @@ class Block:
 
 
 def parse(response: str, base: Mapping[str, str], finish_reason: str | None = "stop", form: "Form" = "files") -> Answer:
-    """Read `response` as new texts of the files in `base`.
+    """Parse an answer into new texts of the files in `base`.
 
-    A file's name may stand as the block's first line, in a comment there, in the fence's info string or in the line
-    above; a block without one is the only file that shares top-level definitions with it. A block that is empty or holds
-    only comments, and a file without a block, mean unchanged. What a model thought before it answered is no part of it.
+    The name of a file may be the first line of its block, a comment there, part of the info string, or the line above
+    the block. A block without a name belongs to the only file with which it shares top-level definitions. An empty
+    block, a block of comments only, and a missing block mean that the file is unchanged. Reasoning is not part of the answer.
 
     Args:
-        response: the answer.
-        base: the files that it was given, by name.
-        finish_reason: as the endpoint gives it.
-        form: "edits" takes SEARCH/REPLACE blocks and diffs against `base` besides whole files.
+        response: The answer.
+        base: Files that the prompt showed, by name.
+        finish_reason: As the endpoint returned it.
+        form: "edits" accepts SEARCH/REPLACE blocks and diffs against `base` besides whole files.
     """
     if finish_reason == "content_filter":
         return Answer(Status.NO_ANSWER, "the endpoint withheld the answer: content_filter")
@@ -105,16 +105,16 @@ def parse(response: str, base: Mapping[str, str], finish_reason: str | None = "s
 
 
 def _ends_in_a_spare_fence(blocks: Sequence[Block], base: Mapping[str, str]) -> bool:
-    """Whether every file stands in a block that is closed, and after them one is opened for nothing, or comments alone."""
+    """Return whether every file has a closed block and the answer ends in an empty open one."""
     if not blocks or blocks[-1].closed or not _is_unchanged(blocks[-1].body):
         return False
     return _files_of([block for block in blocks if block.closed], base)[0].keys() == base.keys()
 
 
 def _edited(told: Sequence[edits.Edit], blocks: Sequence[Block], prose: str, base: Mapping[str, str]) -> Answer:
-    """The answer that edits are, with whole files beside them.
+    """Return the answer that consists of edits, with whole files beside them.
 
-    Blocks without a name, and below a line that names a file which is edited, show how it is: they are passed over.
+    Unnamed blocks below the name of an edited file quote its current text and are ignored.
     """
     names, edited = list(base), {edit.name for edit in told}
     own = [block for block in blocks if name_block(replace(block, above=""), names)[0] is not None]
@@ -132,7 +132,7 @@ def _edited(told: Sequence[edits.Edit], blocks: Sequence[Block], prose: str, bas
 
 
 def _files_of(blocks: Sequence[Block], base: Mapping[str, str]) -> tuple[dict[str, str], int, str | None]:
-    """The files that blocks are, the number of blocks that are none, and a file that stands in two, if one does."""
+    """Return the files in the blocks, the number of other blocks, and a file that two blocks define differently, if any."""
     found: dict[str, str] = {}
     unnamed: list[Block] = []
     for block in blocks:
@@ -155,13 +155,13 @@ def _files_of(blocks: Sequence[Block], base: Mapping[str, str]) -> tuple[dict[st
 
 
 def _recognised(block: Block, base: Mapping[str, str], *, alone: bool, whole: bool) -> str | None:
-    """The file that a block without a name is: the only one with definitions that it has too, or the only one there is.
+    """Return the file that an unnamed block defines, or None.
 
     Args:
-        block: that block.
-        base: the files.
-        alone: whether it is the only one without a name.
-        whole: whether it must define all that the file did, since others have names and it may be there to explain.
+        block: The block.
+        base: The files.
+        alone: Whether it is the only unnamed block.
+        whole: Whether it must define everything that the file defined, because other blocks have names.
     """
     if (block.info.split() or [""])[0].lower() not in _PYTHON or _is_unchanged(block.body):
         return None
@@ -174,7 +174,7 @@ def _recognised(block: Block, base: Mapping[str, str], *, alone: bool, whole: bo
 
 
 def _definitions(text: str) -> set[str]:
-    """Names of the classes and functions at a file's top level."""
+    """Return the names of the top-level classes and functions of a file."""
     tree = _tree(text)
     if tree is None:
         return set(filter(None, (m[1] for line in text.split("\n") if (m := _DEFINITION.match(line)))))
@@ -189,7 +189,7 @@ def _tree(text: str) -> ast.Module | None:
 
 
 def read_blocks(text: str) -> tuple[list[Block], str]:
-    """The fenced blocks of `text` in order, and the text outside them."""
+    """Return the fenced blocks of `text` in order, and the text outside them."""
     from markdown_it import MarkdownIt
 
     lines = re.split(r"\r\n?|\n", text)  # the lines that the parser counts
@@ -209,7 +209,7 @@ def read_blocks(text: str) -> tuple[list[Block], str]:
 
 
 def name_block(block: Block, names: Sequence[str]) -> tuple[str | None, str]:
-    """The file that a block is for, or None, and its body without a line that only names it."""
+    """Return the file that a block is for, or None, and its body without a line that only names the file."""
     first, _, rest = block.body.lstrip("\n").partition("\n")
     bare = re.sub(r"^(?:#+|//|--)?\s*(?:file(?:name)?\s*:)?\s*", "", first.strip(), flags=re.IGNORECASE)
     bare = bare.strip("`*\"' :").removeprefix("./")
@@ -232,10 +232,10 @@ def _is_unchanged(body: str) -> bool:
 
 
 def without_reasoning(text: str, names: Sequence[str] = ()) -> str:
-    """`text` without what stands between `<think>` and `</think>`, where that begins a line outside a fence.
+    """Return `text` without the text between `<think>` and `</think>` where the tags stand outside a fence.
 
-    Where only `</think>` stands, what is before it is reasoning, unless it holds a file of `names` that does not come again,
-    or the only block. Where only `<think>` does, all that follows is.
+    If only `</think>` is present, the text before it is reasoning unless it holds a file of `names` that does not come
+    again, or the only block. If only `<think>` is present, everything after it is reasoning.
     """
     kept, start, at, fence, tries = "", 0, 0, fences.Fence(), _LONE_TAGS
     while at < len(text):
@@ -269,9 +269,9 @@ def _is_reasoning(before: str, after: str, names: Sequence[str]) -> bool:
 def parse_continued(
     cut: str, rest: str, base: Mapping[str, str], finish_reason: str | None = "stop", form: "Form" = "files"
 ) -> Answer:
-    """Read an answer that was cut at the output limit, `cut`, and what came when the model was asked to go on, `rest`.
+    """Parse an answer that was cut at the output limit, and its continuation.
 
-    It is the two joined; else `rest` alone, where the model wrote all of it anew; else the failure of the two joined.
+    Try both joined, then `rest` alone if the model started over. Otherwise return the failure of both joined.
     """
     end = cut.rstrip(" \t")  # a line of which only white space came may be begun again, or a newline be lost
     ways = (joined(cut, rest), joined(end, rest) if end.endswith("\n") else "", joined(f"{cut}\n", rest))
@@ -284,17 +284,17 @@ def parse_continued(
 
 
 def _holds_all_of(cut: str, rest: str, base: Mapping[str, str]) -> bool:
-    """Whether everything that was begun in `cut` stands in `rest` too."""
+    """Return whether everything that `cut` began is present in `rest`."""
     begun, anew = (edits.read(without_reasoning(part, list(base)), list(base)) for part in (cut, rest))
     files, found = (_files_of(read_blocks(told.rest)[0], base)[0] for told in (begun, anew))
     return files.keys() <= found.keys() and {e.search for e in begun.edits} <= {e.search for e in anew.edits}
 
 
 def joined(cut: str, rest: str) -> str:
-    """An answer that was cut and its continuation, without what the continuation says again.
+    """Join a cut answer and its continuation without the repeated part.
 
-    That is: the last lines of `cut`, or what a line of it ends in; a fence that it opens again, with a greeting above and
-    the file's name below; a block that it begins again, which then takes the place of the one that was cut.
+    The repetition may be the last lines of `cut`, the end of its last line, a reopened fence with a greeting or file
+    name, or the cut block from its beginning, which then replaces the cut one.
     """
     cut, rest = (re.sub(r"\r\n?", "\n", part) for part in (cut, rest))
     cut, rest = without_reasoning(cut), _without_first_thoughts(rest)
@@ -312,7 +312,7 @@ def joined(cut: str, rest: str) -> str:
 
 
 def _without_first_thoughts(rest: str) -> str:
-    """A continuation without the reasoning before it; within a file, tags further down are the file's."""
+    """Return a continuation without leading reasoning. Tags inside a file belong to the file."""
     while opened := _THINKING.match(rest):
         closed = _THOUGHT.search(rest, opened.end())
         rest = rest[closed.end() :].lstrip("\n") if closed else ""
@@ -321,7 +321,7 @@ def _without_first_thoughts(rest: str) -> str:
 
 
 def _opened_again(rest: str, fence: fences.Fence) -> tuple[int, str] | None:
-    """Where a continuation opens the fence again that is open, and what follows; None where it does not."""
+    """Return the start of a reopened fence and the text after it, or None."""
     at, before = 0, 0
     for line in rest.split("\n"):
         opener = fences.opening(line)
@@ -337,20 +337,20 @@ def _opened_again(rest: str, fence: fences.Fence) -> tuple[int, str] | None:
 
 
 def _opens_a_block(follows: str, fence: fences.Fence) -> bool:
-    """Whether a bare fence opens a block rather than ends one: another bare one ends it, and all others are pairs."""
+    """Return whether a bare fence opens a block: another bare fence closes it and all others form pairs."""
     marks = [line for line in follows.split("\n") if (found := fences.opening(line)) and found.mark[0] == fence.mark[0]]
     bare = [fence.is_closed_by(line) for line in marks]
     return bool(bare) and bare[0] and (2 * sum(bare) - len(bare)) % 2 == 1
 
 
 def _begins_again(held: str, body: str) -> bool:
-    """Whether a block opened again is the one that was cut, from its beginning."""
+    """Return whether a reopened block is the cut block from its beginning."""
     old, new = ([line.strip("# `*:") for line in text.split("\n") if line.strip()][:2] for text in (held, body))
     return not old or (old == new[: len(old)] and not any(map(edits.is_marker, old)))
 
 
 def _overlap(cut: str, rest: str) -> int:
-    """Characters at the end of `cut` that `rest` repeats: from the beginning of a line, or too many to be chance."""
+    """Return how many characters at the end of `cut` are repeated by `rest`."""
     for n in range(min(len(cut), len(rest), _LONGEST_OVERLAP), _LEAST_OVERLAP - 1, -1):
         if cut.endswith(rest[:n]) and rest[:n].strip():
             is_line = n == len(cut) or cut[-n - 1] == "\n"

@@ -1,8 +1,7 @@
-"""One client for every endpoint: the catalogue, a local model, a hosted model. It asks once, and reads no code.
+"""Client of OpenAI-compatible endpoints: catalogue, local model or hosted model. Sends each request once.
 
-Answers are streamed, so that one which stalls is found in seconds. Asking again is the driver's affair, which keeps the
-budget: the SDK's own retries are off. The key is handed over in memory; it is never written, logged or put into an
-environment.
+Answers are streamed, so that a stalled one is noticed within seconds. The driver retries, because it keeps the budget;
+the retries of the SDK are off. The key stays in memory and is never written, logged or put into an environment.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ _LIMITS = ("max_tokens", "max_completion_tokens")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to ask, and with which key."""
+    """Base URL and key."""
 
     base_url: str
     key: str
@@ -35,18 +34,18 @@ class Endpoint:
 
 
 class _Silent(Exception):
-    """Nothing came for so long: what was waited for."""
+    """Raised when nothing arrived for too long. Says what was awaited."""
 
 
 class _Said(Exception):
-    """An error that came with status 200: its words."""
+    """Raised for an error that came with status 200."""
 
 
 def endpoint(settings: Model, environ: Mapping[str, str] | None = None) -> Endpoint:
-    """The endpoint of `settings` with its key from the environment.
+    """Return the endpoint of `settings` with its key from the environment.
 
     Raises:
-        EvoError: no key, and the endpoint is not on this machine.
+        EvoError: There is no key and the endpoint is not on this machine.
     """
     environ = os.environ if environ is None else environ
     base_url = settings.base_url or settings.known.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
@@ -61,10 +60,10 @@ def endpoint(settings: Model, environ: Mapping[str, str] | None = None) -> Endpo
 
 
 def is_here(base_url: str) -> bool:
-    """Whether an endpoint is on this machine, where no proxy and no key is needed.
+    """Return whether an endpoint is on this machine, where it needs neither proxy nor key.
 
     Raises:
-        EvoError: it is not a URL.
+        EvoError: It is not a URL.
     """
     try:
         return urlsplit(base_url).hostname in ("localhost", "127.0.0.1", "::1")
@@ -73,11 +72,11 @@ def is_here(base_url: str) -> bool:
 
 
 class Proposer:
-    """Asks one endpoint.
+    """Client of one endpoint.
 
     Args:
-        endpoint: where, with which key.
-        settings: its `[[model]]` table.
+        endpoint: Base URL and key.
+        settings: Its `[[model]]` table.
     """
 
     def __init__(self, endpoint: Endpoint, settings: Model) -> None:
@@ -100,9 +99,9 @@ class Proposer:
         }
 
     async def preflight(self) -> str:
-        """Ask for the list of models, once and briefly; return "" or what is wrong with the endpoint.
+        """Request the list of models once and return an empty string, or what is wrong with the endpoint.
 
-        An endpoint without such a list passes: the first question will tell.
+        An endpoint without such a list passes.
         """
         import openai
 
@@ -119,12 +118,12 @@ class Proposer:
         return ""
 
     async def ask(self, messages: Sequence[Mapping[str, str]], seed: int, max_tokens: int | None = None) -> Reply:
-        """One request and its answer. Never raises for what an endpoint does.
+        """Send one request and return its reply. Never raises for a failure of the endpoint.
 
         Args:
-            messages: of the conversation.
-            seed: of the sampling, where the endpoint takes one.
-            max_tokens: less than the model's own limit, where that does not fit.
+            messages: Messages of the conversation.
+            seed: Sampling seed, if the endpoint takes one.
+            max_tokens: Limit of the answer, if lower than the model's.
         """
         import openai
 
@@ -159,7 +158,7 @@ class Proposer:
     async def _chunks(
         self, messages: Sequence[Mapping[str, str]], seed: int, max_tokens: int | None, pieces: Pieces
     ) -> AsyncIterator[bool]:
-        """Put the answer into `pieces`; yields at each chunk whether it held something of the answer."""
+        """Collect the answer in `pieces`. Yield for each chunk whether it held part of the answer."""
         settings = self._settings
         patience, what = settings.first_token_seconds, "no answer began"
         began = time.perf_counter()
@@ -186,7 +185,7 @@ class Proposer:
                 yield held
 
     def _whole(self, pieces: Pieces, latency: float, first: float) -> Reply:
-        """What came, if it came to an end."""
+        """Return the answer if it is complete."""
         if not pieces.chunks:
             return self._outage("it answers 200 and nothing more")
         if not pieces.finish_reason:
@@ -196,7 +195,7 @@ class Proposer:
         return pieces.reply(latency, first)
 
     async def _create(self, messages: Sequence[Mapping[str, str]], seed: int, max_tokens: int | None) -> Any:
-        """The request; a parameter that the endpoint says it does not know is left out, or renamed, from then on."""
+        """Send the request. A parameter that the endpoint rejects is left out, or renamed, from then on."""
         import openai
 
         while True:
@@ -227,7 +226,7 @@ class Proposer:
         return Reply(Status.NO_ANSWER, said[:300], outage=f"{self._url}: {said}", worked=worked)
 
     def _short(self, error: Exception) -> str:
-        """An error in one line, without the key that an endpoint may have repeated."""
+        """Return an error in one line, without the key."""
         cause = error.__cause__
         why = f" ({type(cause).__name__})" if cause is not None and not str(error).startswith("Error code") else ""
         body = getattr(error, "body", None)
@@ -238,7 +237,7 @@ class Proposer:
 
 
 def price(settings: Model, input_tokens: int | None, output_tokens: int | None) -> float | None:
-    """US dollars of so many tokens by the configured prices; None where tokens or a price are not known."""
+    """Return the price of the tokens in US dollars, or None if tokens or a price are unknown."""
     if settings.is_free:
         return 0.0
     if None in (input_tokens, output_tokens, settings.price_in, settings.price_out):
@@ -247,10 +246,10 @@ def price(settings: Model, input_tokens: int | None, output_tokens: int | None) 
 
 
 class _within:
-    """A block that must end within so many seconds.
+    """Limit the duration of a block in seconds.
 
     Raises:
-        _Silent: it did not.
+        _Silent: The block took longer.
     """
 
     def __init__(self, seconds: float, what: str) -> None:
@@ -267,11 +266,11 @@ class _within:
 
 
 def _completion(body: Any) -> Any:
-    """A completion that was not streamed.
+    """Return a completion that was not streamed.
 
     Raises:
-        _Said: it is an error.
-        ValueError: it is something else.
+        _Said: It is an error.
+        ValueError: It is something else.
     """
     from openai.types.chat import ChatCompletion
 
@@ -284,12 +283,12 @@ def _completion(body: Any) -> Any:
 
 
 def _is_connecting(error: Exception) -> bool:
-    """Whether it never came to a connection, so that no work was done for it."""
+    """Return whether the failure came before a connection, so that no work was done."""
     return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol")
 
 
 def _refused_parameter(error: Exception, sent: Mapping[str, Any]) -> str | None:
-    """A parameter of ours that a 400 or a 422 names as unsupported."""
+    """Return the parameter of ours that a 400 or 422 response names as unsupported, or None."""
     words = f"{error} {getattr(error, 'body', '')}".lower()
     refusals = ("unsupported", "not supported", "unknown", "unrecognized", "not permitted", "not allowed", "extra")
     if not any(word in words for word in refusals):

@@ -1,4 +1,4 @@
-"""A candidate's conversation with its model: what an answer holds, and what is sent next. Pure."""
+"""State of a conversation about one candidate: parse answers and compose the next messages. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ COPIED = "You answered this before, with the files as they were given: nothing i
 
 @dataclass
 class Talk:
-    """What was said so far.
+    """Conversation so far.
 
     Attributes:
-        messages: what is sent next.
-        base: the files that are asked about.
-        form: what an answer may hold.
+        messages: Messages of the next request.
+        base: Files that the prompt asks to improve.
+        form: Accepted form of an answer.
     """
 
     messages: list[dict[str, str]]
@@ -36,7 +36,7 @@ class Talk:
         self._first = list(self.messages)
 
     def hear(self, call: Mapping[str, Any]) -> answer.Answer:
-        """What an answer holds; one that goes on with a cut one is read as its end."""
+        """Parse an answer. The continuation of a cut answer is parsed together with it."""
         if call["status"] != Status.OK:
             return answer.Answer(Status(call["status"]), call["reason"])
         said, finish = call["response"], call["finish_reason"]
@@ -48,10 +48,9 @@ class Talk:
         return heard
 
     def reply(self, call: Mapping[str, Any], failure: Failure) -> None:
-        """Say what was wrong with an answer.
+        """Add the report of a failure to the conversation.
 
-        A copy of the files that were given is not sent back, nor is anything in its place: a small model that reads what it
-        said says it again.
+        An answer that copies the given files is not sent back, because small models repeat what they read.
         """
         said, about = call["response"] or "", repair.message(failure, self.form)
         self.keep(said, failure.status)
@@ -60,12 +59,12 @@ class Talk:
         self.messages = repair.conversation(self._first, self._turns)
 
     def keep(self, said: str, status: Status) -> None:
-        """Of an answer that was cut, what the next one goes on with."""
+        """Remember a cut answer for its continuation."""
         self._cut = answer.joined(self._cut, said) if status == Status.TRUNCATED else ""
 
 
 def files_of(calls: Sequence[Mapping[str, Any]], base: Mapping[str, str], form: Form) -> list[dict[str, str] | None]:
-    """The files that each answer of a conversation held, in their order; None for one that held none."""
+    """Return the files in each answer of a conversation, in order, and None for an answer without files."""
     talk, found = Talk([], base, form), []
     for call in calls:
         heard = talk.hear(call)

@@ -1,6 +1,4 @@
-"""What can be learned of an endpoint before a run, by two questions: a small one, and one of the length that a prompt and
-its answer have together.
-"""
+"""Probe of an endpoint before a run: one short request, and one as long as a prompt with its answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +20,11 @@ _READ = 0.9
 
 @dataclass(frozen=True)
 class Learned:
-    """What two questions showed.
+    """Result of a probe.
 
     Attributes:
-        wrong: why nothing can be asked; empty where it can.
-        says: lines for the user.
+        wrong: Why the endpoint is unusable, or an empty string.
+        says: Lines for the user.
     """
 
     wrong: str
@@ -34,13 +32,13 @@ class Learned:
 
 
 async def learn(proposer: Proposer, model: Model, messages: Sequence[Mapping[str, str]], answer: int) -> Learned:
-    """Ask an endpoint two questions.
+    """Send two requests to an endpoint and return what they show.
 
     Args:
-        proposer: who asks.
-        model: its settings.
-        messages: a prompt as a run sends it; of the answers that are asked for a few tokens are awaited.
-        answer: tokens that a whole answer usually has.
+        proposer: Client of the endpoint.
+        model: Its settings.
+        messages: Prompt as a run sends it. Only a few tokens of the answer are awaited.
+        answer: Usual length of an answer in tokens.
     """
     prompt = "\n".join(message["content"] for message in messages)
     filled = prompt + "\n" + (prompt * answer)[: BYTES_PER_TOKEN * answer]

@@ -1,6 +1,6 @@
-"""Genes that a model writes: a new breakthrough, or a topic said more sharply. What is asked, and what of an answer is taken.
+"""Genes written by a model: prompts for a new breakthrough or a sharper topic, and the check of the answer. No I/O.
 
-Pure. What is taken is one line that the persona's grammar reads back as that one gene; anything else changes nothing.
+An answer is used only if one line of it parses as that one gene. Otherwise nothing changes.
 """
 
 import unicodedata
@@ -28,24 +28,24 @@ _HEADINGS = (prompt.FILES_HEADING, prompt.RESULT_HEADING, prompt.LESSONS_HEADING
 
 
 class _Unfit(Exception):
-    """Raised inside this module only: why an answer's line is not taken."""
+    """Raised inside this module: why a line is not used."""
 
 
 def is_there(who: Persona, wanted: Mapping[str, Any]) -> bool:
-    """Whether the persona has the gene that is to be written anew."""
+    """Return whether the persona has the gene that is to be rewritten."""
     return _place(who, wanted) is not None
 
 
 def question(who: Persona, wanted: Mapping[str, Any], worked: Sequence[str]) -> list[dict[str, str]]:
-    """The chat messages that ask for a gene, in the persona's voice.
+    """Return the chat messages that ask for a gene in the persona's voice.
 
     Args:
-        who: the persona.
-        wanted: the record of the operator that wants it: of `write_breakthrough` or `sharpen_topic`.
-        worked: a line each on earlier candidates that improved, in their own words.
+        who: The persona.
+        wanted: Record of the operator `write_breakthrough` or `sharpen_topic`.
+        worked: One line per earlier candidate that improved.
 
     Raises:
-        ValueError: the persona does not have the gene; see `is_there`.
+        ValueError: The persona does not have the gene; see `is_there`.
     """
     section, _ = _found(who, wanted)
     said = personas.render(replace(who, sections=(section,))).rstrip()
@@ -59,15 +59,15 @@ def question(who: Persona, wanted: Mapping[str, Any], worked: Sequence[str]) -> 
 
 
 def take(who: Persona, wanted: Mapping[str, Any], call: Mapping[str, Any]) -> tuple[Persona, Record]:
-    """The persona with the gene that an answer holds, and the record of it; of no use, the persona as it was and why.
+    """Return the persona with the gene from an answer, and its record. If the answer is unusable, return the persona unchanged.
 
     Args:
-        who: the persona.
-        wanted: the record of the operator.
-        call: the answer's row.
+        who: The persona.
+        wanted: Record of the operator.
+        call: Row of the answer.
 
     Raises:
-        ValueError: the persona does not have the gene; see `is_there`.
+        ValueError: The persona does not have the gene; see `is_there`.
     """
     section, place = _found(who, wanted)
     try:
@@ -83,12 +83,12 @@ def take(who: Persona, wanted: Mapping[str, Any], call: Mapping[str, Any]) -> tu
 
 
 def refused(wanted: Mapping[str, Any], why: str) -> Record:
-    """The record of an operator that got no words."""
+    """Return the record of an operator that got no text."""
     return dict(wanted) | {"refused": why}
 
 
 def _label(wanted: Mapping[str, Any]) -> str:
-    """What names the gene that is to be written anew."""
+    """Return the label of the gene that is to be rewritten."""
     return str(wanted["out"] if "out" in wanted else wanted["gene"])
 
 
@@ -120,7 +120,7 @@ def _task(wanted: Mapping[str, Any]) -> str:
 
 
 def _lines(call: Mapping[str, Any]) -> list[str]:
-    """The lines of an answer, without its reasoning, one that was cut, and what cannot be seen."""
+    """Return the lines of an answer without reasoning, a cut last line and invisible characters."""
     said = unicodedata.normalize("NFC", without_reasoning(call["response"] or ""))
     kinds = {c: unicodedata.category(c) for c in set(said)}
     said = "".join(" " if kinds[c] == "Zs" else "" if kinds[c] == "Cf" else c for c in said)

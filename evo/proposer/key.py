@@ -1,7 +1,7 @@
-"""The key's way from the user's environment to the proposer: in memory alone, and in processes that no other can read.
+"""Transfer of API keys from the user's environment to the proposer, in memory only.
 
-Ray would carry an argument through its own processes' memory, so the driver gives the key to the proposer itself, over a
-socket that is there for that moment. It is in no file, no environment and no argument of a process that evo starts.
+Ray would carry an argument through the memory of its processes. So the driver hands the key to the proposer over a
+short-lived socket. The key is in no file, environment or argument of a process that evo starts.
 """
 
 import contextlib
@@ -23,9 +23,10 @@ _PR_SET_DUMPABLE = 4
 
 
 def hide_memory() -> None:
-    """Let no other process of this user read our environment or memory, and no crash write it to a core file.
+    """Keep other processes of this user from reading our environment and memory, and disable core files.
 
-    On Linux; root still can. macOS lets only root read another process's memory, and shows environments to its user.
+    On Linux only root can still read them. macOS lets only root read another process's memory, but shows environments to
+    the user.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -33,8 +34,9 @@ def hide_memory() -> None:
 
 @contextlib.contextmanager
 def without_secrets(key_variables: Collection[str] = ()) -> Iterator[None]:
-    """Take the keys' variables, and every one that looks like a credential, out of our environment, which Ray's processes
-    inherit. Ray's own stay, so that a cluster that wants a token can be joined.
+    """Remove key variables and everything that looks like a credential from our environment while the block runs.
+
+    Ray's processes inherit the environment. Ray's own variables stay, so that a cluster with a token can be joined.
     """
     names = [
         name for name in os.environ if name in key_variables or (_SECRET.search(name) and not name.startswith("RAY_"))
@@ -48,13 +50,13 @@ def without_secrets(key_variables: Collection[str] = ()) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Errand:
-    """Where a process on this machine gets the key, once, and the word by which it is known."""
+    """Address and password with which a process on this machine fetches a key once."""
 
     address: str
     word: bytes
 
     def fetch(self) -> str:
-        """The key."""
+        """Return the key."""
         with Client(self.address, "AF_UNIX", authkey=self.word) as connection:
             return connection.recv_bytes().decode()
 
@@ -64,7 +66,7 @@ class Errand:
 
 @contextlib.contextmanager
 def handed_over(key: str) -> Iterator[Errand]:
-    """Have `key` fetched once while the block runs. The socket lies in a folder of this user alone, and is then gone."""
+    """Serve `key` to one fetch while the block runs. The socket lies in a folder of this user and is removed."""
     with tempfile.TemporaryDirectory(prefix="evo-", dir=short_folder()) as folder:
         errand = Errand(str(Path(folder) / "key"), secrets.token_bytes(32))
         with Listener(errand.address, "AF_UNIX", authkey=errand.word) as listener:
@@ -73,7 +75,7 @@ def handed_over(key: str) -> Iterator[Errand]:
 
 
 def short_folder() -> str:
-    """Where temporary files go, if a socket's path below it stays under the system's 100 bytes; else /tmp."""
+    """Return the folder of temporary files if a socket path in it fits the limit of 100 bytes, else /tmp."""
     usual = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     return usual if len(usual) <= 25 else "/tmp"
 

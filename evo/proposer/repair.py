@@ -1,7 +1,7 @@
-"""What is said to a model whose answer failed, as the next turn of its conversation: what is wrong, and how to answer. Pure.
+"""Follow-up messages that ask a model to repair a failed answer. No I/O.
 
-It owns the words for each failure and which failures go back at all. Text of a candidate or of what it printed stands in a fence
-that it cannot close, and is named as data.
+This module defines the text for each failure and which failures are sent back. Text from candidates stands in a fence
+that it cannot close, and is marked as data.
 """
 
 import re
@@ -24,15 +24,15 @@ _TAIL_LINES, _TAIL_CHARACTERS, _DETAIL_CHARACTERS, _REASON_CHARACTERS = 30, 2000
 
 @dataclass(frozen=True)
 class Failure:
-    """An attempt that failed.
+    """Failed attempt.
 
     Attributes:
-        status: how.
-        reason: in one line; it may hold a candidate's own words.
-        output_tail: the end of what its program printed.
-        detail: what of the answer is quoted back, as `evo.proposer.answer.Answer` has it.
-        finish_reason: as the endpoint gave it.
-        files: the names of the files that may be rewritten.
+        status: Status of the failure.
+        reason: One line. It may hold text of a candidate.
+        output_tail: End of the output of the program.
+        detail: Part of the answer to quote, as in `evo.proposer.answer.Answer`.
+        finish_reason: As the endpoint returned it.
+        files: Names of the files that may be rewritten.
     """
 
     status: Status
@@ -44,10 +44,10 @@ class Failure:
 
 
 def message(failure: Failure, form: "Form" = "files") -> str:
-    """What is said of a failure: what is wrong, what to do about it, and what form to answer in.
+    """Return the message about a failure: what is wrong, what to do, and the form of the answer.
 
     Raises:
-        ValueError: its status is not one of `MENDABLE`.
+        ValueError: The status is not one of `MENDABLE`.
     """
     if failure.status not in MENDABLE:
         raise ValueError(f"expected a status that goes back to the model, found {failure.status}")
@@ -57,14 +57,14 @@ def message(failure: Failure, form: "Form" = "files") -> str:
 
 
 def conversation(messages: Sequence[Mapping[str, str]], turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """The chat messages of the next request: the first ones, and then each answer with what was said of it.
+    """Return the chat messages of the next request: the first ones, then each answer with the message about it.
 
-    An answer is sent back without its reasoning; one of which nothing is left makes no turn. What would be two user turns in
-    a row is one, since some servers refuse the former.
+    Answers are sent back without reasoning; an answer that is empty without it makes no turn. Two user turns in a row
+    are merged, because some servers refuse them.
 
     Args:
-        messages: those of the first request.
-        turns: (answer, what was said of it), the first attempt first.
+        messages: Messages of the first request.
+        turns: (answer, message about it), first attempt first.
     """
     said = [dict(message) for message in messages]
     for text, about in turns:
@@ -82,7 +82,7 @@ def conversation(messages: Sequence[Mapping[str, str]], turns: Sequence[tuple[st
 
 
 def _form(form: "Form", failure: Failure) -> str:
-    """How to answer; the end of every message but one."""
+    """Return the instruction on the form of the answer, which ends every message but one."""
     if form == "edits":
         return (
             "Answer with SEARCH/REPLACE blocks, each under a line with the file's name, or with a unified diff. They are "
@@ -100,7 +100,7 @@ def _reason(failure: Failure) -> str:
 
 
 def _printed(failure: Failure) -> str:
-    """The last lines of what the program printed, or the reason where it printed nothing."""
+    """Return the last lines of the program's output, or the reason if it printed nothing."""
     lines = _without_places(failure.output_tail).rstrip().splitlines()[-_TAIL_LINES:]
     tail = "\n".join(lines)[-_TAIL_CHARACTERS:]
     if not tail.strip():
@@ -111,7 +111,7 @@ def _printed(failure: Failure) -> str:
 
 
 def _without_places(printed: str) -> str:
-    """Without what differs between two equal trainings: the scratch folder's name, and addresses in memory."""
+    """Return text without what differs between equal trainings: the scratch folder and memory addresses."""
     return re.sub(r"0x[0-9a-f]{6,}", "0x…", re.sub(r"(/[\w.-]+)*/evo-[\w.-]+-\d+-\w+(?=/)", "/sandbox", printed))
 
 

@@ -1,4 +1,4 @@
-"""What came of one request: an answer, or why there is none and whose fault that is. It opens no connection."""
+"""Result of one request: an answer, or why there is none and who caused that. Opens no connection."""
 
 import email.utils
 import re
@@ -75,13 +75,13 @@ class Reply:
     rejected: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as Ray carries them."""
+        """Return plain values that Ray can carry."""
         return asdict(self) | {"status": str(self.status)}
 
 
 @dataclass
 class Pieces:
-    """An answer as it comes in: a stream's chunks, or one completion."""
+    """Answer under construction from stream chunks or one completion."""
 
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
@@ -91,10 +91,10 @@ class Pieces:
     chunks: int = 0
 
     def take(self, chunk: Any, part: str = "delta") -> bool:
-        """Add a chunk, or with `part="message"` a whole completion; return whether it held something of the answer.
+        """Add a chunk, or with `part="message"` a whole completion. Return whether it held part of the answer.
 
         Raises:
-            AttributeError, KeyError, IndexError, TypeError, ValueError: it is no chat completion.
+            AttributeError, KeyError, IndexError, TypeError, ValueError: It is not a chat completion.
         """
         self.chunks += 1
         self.model = writable(chunk.model) or self.model
@@ -116,7 +116,7 @@ class Pieces:
         return bool(told or thought)
 
     def reply(self, latency: float, first: float) -> Reply:
-        """The answer, or that there is none in it."""
+        """Return the reply."""
         text = "".join(self.text)
         usage = self.usage
         whole = Reply(
@@ -144,7 +144,7 @@ class Pieces:
 
 
 def of_status(where: str, said: str, error: Any) -> Reply:
-    """What an error with an HTTP status means; `said` is the error in a line."""
+    """Return the reply for an error with an HTTP status. `said` is the error in one line."""
     code = error.status_code
     if code == 402 or (400 <= code < 500 and _NO_CREDIT.search(said) and not (code == 429 and _PASSING.search(said))):
         return _refused(f"{where} has no credit left for this key: {said}")
@@ -165,7 +165,7 @@ def of_status(where: str, said: str, error: Any) -> Reply:
 
 
 def of_chunk(where: str, said: str, kind: object = None) -> Reply:
-    """What an error means that came within a stream, or with status 200: no status tells, at most the error's own type."""
+    """Return the reply for an error inside a stream or with status 200, judged by the type of the error."""
     if kind == "invalid_request_error" and not _CONTEXT.search(said):
         return Reply(Status.NO_ANSWER, f"the endpoint refused the request: {said}"[:300], worked=True)
     if _CONTEXT.search(said) and not _BUSY.search(said):
@@ -180,7 +180,7 @@ def _refused(said: str, *, worked: bool = False) -> Reply:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a Retry-After header: a number, milliseconds, or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds of a Retry-After header: a number, milliseconds, or a date (RFC 9110, 10.2.3)."""
     told = None
     try:
         if (text := headers.get("retry-after-ms")) is not None:
@@ -193,7 +193,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def writable(text: object) -> str:
-    """Text that can be stored: half of a surrogate pair can be written nowhere."""
+    """Return text without lone surrogates, which cannot be stored."""
     if not isinstance(text or "", str):
         raise TypeError(f"expected text, found {type(text).__name__}")
     return str(text or "").encode("utf-8", errors="replace").decode()
