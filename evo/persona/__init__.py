@@ -1,6 +1,6 @@
-"""A persona is a prompt's structured form: who speaks, and the genes that variation may move.
+"""Personas: structured prompts that say who is asked, with the genes that variation may move.
 
-Importing this package reads no file and loads nothing heavy; `mend` loads ftfy only when a text holds more than ASCII.
+Importing this package reads no file. `mend` loads ftfy only for a text with non-ASCII characters.
 """
 
 from evo.persona.encoding import Mend, mend

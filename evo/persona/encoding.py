@@ -1,6 +1,6 @@
-"""Text damaged by a wrong decoding, mended word by word.
+"""Repair of text that was decoded with the wrong encoding, word by word.
 
-It owns what counts as damage; it never changes white space, quotes, ASCII, or a word that is right as it stands.
+White space, quotes, ASCII and correct words never change.
 """
 
 import codecs
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mend:
-    """One word that was mended: its line's number from 1, the word before, the word after."""
+    """Repaired word: line number from 1, word before, word after."""
 
     line: int
     before: str
@@ -30,10 +30,10 @@ _MOST_REGISTRATIONS = 8
 
 
 def mend(text: str) -> tuple[str, list[Mend]]:
-    """Mends every damaged word: (the text, what was mended in order).
+    """Repair every damaged word. Return the text and the repairs in order.
 
-    Each word (words are set apart by ASCII white space) is given to ftfy's `fix_encoding`; a word that ftfy leaves
-    alone is searched for UTF-8 that was read as Mac OS Roman.
+    Words are separated by ASCII white space. Each word goes through ftfy's `fix_encoding`; a word that ftfy leaves alone is searched for
+    UTF-8 that was read as Mac OS Roman.
     """
     mends: list[Mend] = []
     if text.isascii():
@@ -65,7 +65,7 @@ def _from_mac_roman(found: re.Match[str]) -> str:
 
 
 def _fix_encoding() -> Callable[[str], str]:
-    """`ftfy.fix_encoding`, imported only now."""
+    """Call `ftfy.fix_encoding`, imported lazily."""
     # A dependency of a dependency, future_typing, starts with every interpreter through a .pth file (once for each time
     # that the file is found) and registers a codec search function that answers for every name Python itself does not
     # know. It hides the codecs that ftfy registers for its own use, and importing ftfy fails. Nothing here needs

@@ -1,6 +1,6 @@
-"""A persona's text read and written: `render(parse(text)) == text`, always.
+"""Parser and renderer of persona texts. `render(parse(text)) == text` holds for every text.
 
-It owns what each section is recognised by; it never changes wording (that is `mend`) and never reads a file.
+This module defines how sections are recognised. It never changes wording and never reads a file.
 """
 
 import re
@@ -25,7 +25,7 @@ _HINT = (
 
 @dataclass(frozen=True)
 class Note:
-    """A place that does not fit the grammar: the line's number from 1, what was found there, what was expected."""
+    """Place that does not fit the grammar: line number from 1, what was found, what was expected."""
 
     line: int
     found: str
@@ -36,7 +36,7 @@ class Note:
 
 
 class _Misfit(Exception):
-    """Raised inside this module only: a section that does not have the form its heading promises."""
+    """Raised inside this module: a section does not have the form that its heading promises."""
 
     def __init__(self, line: int, found: str, expected: str) -> None:
         super().__init__(line)
@@ -68,13 +68,12 @@ class _Line:
 
 
 def parse(text: str) -> Persona:
-    """Reads a persona's text, losing nothing.
+    """Parse a persona text without loss.
 
-    A section that does not fit what its heading promises becomes fixed; `check` tells where and why.
+    A section that does not fit its heading becomes fixed; `check` reports where and why.
 
     Raises:
-        PersonaError: when no prose paragraph stands before the first section, or when there is no section at all.
-
+        PersonaError: No prose paragraph precedes the first section, or there is no section.
     """
     persona, notes = _read(text)
     if persona is None:
@@ -83,12 +82,12 @@ def parse(text: str) -> Persona:
 
 
 def check(text: str) -> list[Note]:
-    """Every place that does not fit the grammar, in order; a text that `parse` refuses gives the one note why."""
+    """Return every place that does not fit the grammar, in order. For a text that `parse` refuses, return the one reason."""
     return _read(text)[1]
 
 
 def render(persona: Persona) -> str:
-    """The persona's text: the exact inverse of `parse`, with each emphasis written out as a sentence of its item."""
+    """Return the text of a persona: the inverse of `parse`, with each emphasis as a sentence of its item."""
     opening = persona.identity + persona.task + persona.stance + persona.gap
     return opening + "".join(_written(section) for section in persona.sections)
 
@@ -140,7 +139,7 @@ def _joined(lines: list[_Line]) -> str:
 
 
 def _opening(lines: list[_Line]) -> tuple[str, str, str, str]:
-    """Cuts the prose before the first section into (identity, task, stance, gap): the task is its last paragraph."""
+    """Split the prose before the first section into (identity, task, stance, gap). The task is its last paragraph."""
     end = len(lines)
     while lines[end - 1].blank:
         end -= 1
@@ -158,7 +157,7 @@ def _opening(lines: list[_Line]) -> tuple[str, str, str, str]:
 
 
 def _sections(blocks: list[list[_Line]]) -> tuple[list[Section], list[Note]]:
-    """Reads the sections: those that a heading names first, then what is left of the kinds by form."""
+    """Parse the sections: first those that a heading names, then the remaining kinds by form."""
     sections = [Section("fixed", block[0].raw, tail=_joined(block[1:])) for block in blocks]
     named = [_named(block[0].heading or "") for block in blocks]
     taken: set[Kind] = set()
@@ -184,7 +183,7 @@ def _named(heading: str) -> Kind | None:
 
 
 def _by_form(block: list[_Line]) -> Section | None:
-    """The section that this block is by its form alone, or None."""
+    """Return the section that a block is by form alone, or None."""
     try:
         section = _read_list("directions", block)
         if not all(item.title for item in section.items):
@@ -203,11 +202,10 @@ def _by_form(block: list[_Line]) -> Section | None:
 
 
 def _read_list(kind: Kind, block: list[_Line]) -> Section:
-    """Reads a block as heading, lead, list and tail.
+    """Parse a block into heading, lead, list and tail.
 
     Raises:
-        _Misfit: when there is no list, or when a line stands in it that belongs to no item.
-
+        _Misfit: There is no list, or a line in it belongs to no item.
     """
     lines = block[1:]
     first = next((at for at, line in enumerate(lines) if line.style), None)
@@ -222,7 +220,7 @@ def _read_list(kind: Kind, block: list[_Line]) -> Section:
 
 
 def _item_lines(lines: list[_Line], first: int) -> tuple[list[int], int]:
-    """Where each item starts, and where the tail does: (starts, end)."""
+    """Return the first lines of the items, and the first line of the tail."""
     style = lines[first].style
     starts: list[int] = []
     end, after_blank = len(lines), False
@@ -259,11 +257,10 @@ def _item(lines: list[_Line]) -> Item:
 
 
 def _read_fields(block: list[_Line]) -> Section:
-    """Reads a block as heading, lead (lines up to one that ends in a colon), one comma list and tail.
+    """Parse a block into heading, lead (lines up to one that ends in a colon), one comma list and tail.
 
     Raises:
-        _Misfit: when there is no such list, or when a name in it could not be moved.
-
+        _Misfit: There is no such list, or a name in it could not be moved.
     """
     lines = block[1:]
     start = _list_start(lines)
@@ -293,7 +290,7 @@ def _read_fields(block: list[_Line]) -> Section:
 
 
 def _list_start(lines: list[_Line]) -> int:
-    """Where a section's comma list begins: behind blank lines, and behind a lead if one ends its line with a colon."""
+    """Return the first line of the comma list of a section, after blank lines and a lead that ends in a colon."""
     first = next((at for at, line in enumerate(lines) if not line.blank), len(lines))
     end = next((at for at, line in enumerate(lines[first:], first) if line.blank or line.fenced), len(lines))
     colons = [at for at in range(first, end) if lines[at].raw.rstrip(markup.WHITESPACE).endswith(":")]

@@ -1,6 +1,6 @@
-"""Seed personas as files: one text a persona, in one folder.
+"""Seed personas as files: one text per persona in one folder.
 
-It owns reading, importing and finding them; it never edits a seed that is already there.
+This module reads, imports and finds personas. It never changes an existing file.
 """
 
 import difflib
@@ -20,7 +20,7 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True)
 class Seed:
-    """A seed persona: its slug (the file's name without ending), its file, what it says, what was mended on reading."""
+    """Seed persona: slug (file name without suffix), path, persona, and the repairs made when reading it."""
 
     slug: str
     path: Path
@@ -29,21 +29,19 @@ class Seed:
 
 
 def read_seed(path: Path) -> Seed:
-    """Reads one file, mending it in memory; the file stays as it is.
+    """Read one file and repair its encoding in memory. The file is not changed.
 
     Raises:
-        PersonaError: when the file cannot be read, is not UTF-8, or is no persona.
-
+        PersonaError: The file cannot be read, is not UTF-8, or is not a persona.
     """
     return _read(path)[0]
 
 
 def load_seeds(folder: Path) -> list[Seed]:
-    """Every `*.txt` of the folder, by slug.
+    """Read every `*.txt` of a folder, ordered by slug.
 
     Raises:
-        PersonaError: when there is no such folder, or when one of its files is no persona.
-
+        PersonaError: The folder does not exist, or a file is not a persona.
     """
     if not folder.is_dir():
         raise PersonaError(f"expected a folder of seeds, found none at {folder}", hint="`evo init DIR` makes one.")
@@ -51,13 +49,12 @@ def load_seeds(folder: Path) -> list[Seed]:
 
 
 def import_seed(path: Path, folder: Path) -> Seed:
-    """Mends one file and writes it, as UTF-8, to `<slug>.txt` in the folder; the slug is made from the persona's name.
+    """Repair one file and write it as UTF-8 to `<slug>.txt` in the folder. The slug is made from the name of the persona.
 
-    The file appears whole or not at all. Importing the same text again changes nothing.
+    The file is written atomically. Importing the same text again changes nothing.
 
     Raises:
-        PersonaError: as `read_seed`, or when the folder holds another persona of that slug.
-
+        PersonaError: As `read_seed`, or the folder holds another persona with that slug.
     """
     source, text = _read(path)
     slug = _slug(source.persona.name) or _slug(path.stem) or "persona"
@@ -75,11 +72,10 @@ def import_seed(path: Path, folder: Path) -> Seed:
 
 
 def find_seed(seeds: Sequence[Seed], word: str) -> Seed:
-    """The seed with that slug, else the only one whose slug or name holds the word, whatever its case.
+    """Return the persona with that slug, else the only one whose slug or name contains the word, ignoring case.
 
     Raises:
-        PersonaError: when there is none, or more than one; it lists the closest.
-
+        PersonaError: No persona or several match. The hint lists the closest names.
     """
     sought = word.casefold()
     holding = [seed for seed in seeds if sought in seed.slug.casefold() or sought in seed.persona.name.casefold()]
@@ -95,7 +91,7 @@ def find_seed(seeds: Sequence[Seed], word: str) -> Seed:
 
 
 def _read(path: Path) -> tuple[Seed, str]:
-    """The seed and its mended text."""
+    """Return the persona with its repaired text."""
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:

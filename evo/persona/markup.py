@@ -1,7 +1,6 @@
-"""The forms of a line and the wording of one item.
+"""Markup of persona texts: headings, list markers, fences, bold titles, field names and emphasis.
 
-It owns what counts as a heading, a marker, a fence, a bold title, a field's name and an emphasis; it never looks at
-more than one item at a time, and knows no section and no persona.
+Works on one line or one item at a time.
 """
 
 import re
@@ -47,7 +46,7 @@ _NOT_A_FIELD = re.compile(r"\*\*|```|~~~|[.!?][ \t\r\n]|:[ \t\r]*\n|[,.:;]\Z|\A(
 
 
 def heading(line: str) -> str | None:
-    """The text of a heading (`**Text:**` alone on its line, or `## Text`), or None where the line is none."""
+    """Return the text of a heading (`**Text:**` alone on its line, or `## Text`), or None."""
     line = line.rstrip(WHITESPACE)
     if hashes := _HASHES.fullmatch(line):
         return (hashes["text"] or "").strip("* :")
@@ -58,22 +57,22 @@ def heading(line: str) -> str | None:
 
 
 def style(line: str) -> str:
-    """The kind of marker the line opens with: `.` or `)` after a number, the bullet itself, or "" for no marker."""
+    """Return the kind of list marker at the start of a line: `.` or `)` after a number, the bullet, or ""."""
     marker = MARKER.match(line)
     return (marker["delimiter"] or marker["bullet"]) if marker else ""
 
 
 def opened_fence(line: str) -> str:
-    """The backticks or tildes with which the line opens a fence, behind a marker or not, or "" where it opens none."""
+    """Return the backticks or tildes with which a line opens a fence, with or without a list marker, or ""."""
     marker = MARKER.match(line)
     fence = _FENCE.match(line[marker.end() :] if marker else line)
     return (fence["ticks"] or fence["tildes"]) if fence else ""
 
 
 def split(body: str) -> tuple[str, str, str]:
-    """Cuts an item's body into (title, joint, text); title and joint are "" where it opens with no bold title.
+    """Split the body of an item into (title, joint, text). Title and joint are "" without a bold title.
 
-    The first place where a title can end ends it, so asterisks and colons inside a title stay inside.
+    The title ends at the first possible place, so asterisks and colons in a title stay in it.
     """
     if not body.startswith("**"):
         return "", "", body
@@ -91,19 +90,19 @@ def split(body: str) -> tuple[str, str, str]:
 
 
 def join(title: str, joint: str, text: str) -> str:
-    """The body that `split` cuts into these three."""
+    """Return the body from title, joint and text: the inverse of `split`."""
     return f"**{title}{joint}{text}" if title else text
 
 
 def dress(body: str, emphasis: int, words: Mapping[int, str]) -> str:
-    """The body with its emphasis written out; `undress` takes it back exactly, whatever the body itself ends in."""
+    """Return the body with its emphasis written out. `undress` is its exact inverse."""
     if emphasis or _ends_emphasised(body, words):
         return body + words[emphasis]
     return body
 
 
 def undress(body: str, words: Mapping[int, str]) -> tuple[str, int]:
-    """Takes the written emphasis off: (body, emphasis)."""
+    """Remove the written emphasis and return (body, emphasis)."""
     for emphasis in (1, 2, -1):
         rest = _without(body, words[emphasis])
         if rest is not None:
@@ -115,7 +114,7 @@ def undress(body: str, words: Mapping[int, str]) -> tuple[str, int]:
 
 
 def is_item(body: str) -> bool:
-    """Whether the body, written behind a marker, is read back as one item: no line of it begins anything else."""
+    """Return whether the body, written after a marker, parses as one item."""
     if not body or body != body.strip(WHITESPACE) or _FENCE.match(body.split("\n", 1)[0]):
         return False
     after_blank = False
@@ -130,7 +129,7 @@ def is_item(body: str) -> bool:
 
 
 def is_field(name: str) -> bool:
-    """Whether the name can stand anywhere in a comma list and be read back as one name."""
+    """Return whether the name parses as one name anywhere in a comma list."""
     if not name or len(name) > LONGEST_FIELD or name != name.strip(WHITESPACE) or _NOT_A_FIELD.search(name):
         return False
     if any(
@@ -142,7 +141,7 @@ def is_field(name: str) -> bool:
 
 
 def is_short_field(name: str) -> bool:
-    """Whether the name is short enough to be taken for a field with no heading that says so."""
+    """Return whether the name is short enough for a list of fields that no heading announces."""
     return is_field(name) and len(name.split()) <= SHORT_FIELD_WORDS
 
 
@@ -150,9 +149,9 @@ _SEPARATOR = re.compile(r"[ \t]*(?:,(?:[ \t]*\r?\n[ \t]*|[ \t]+)|[、，][ \t]*(
 
 
 def cut_fields(text: str) -> list[tuple[str, str]] | None:
-    """Cuts a comma list into (name, what separates it from the next); commas in brackets cut nothing.
+    """Split a comma list into (name, separator to the next). Commas in brackets do not split.
 
-    None where brackets do not pair: then no name could be moved without moving the meaning of the commas too.
+    Return None if brackets do not pair, because then moving a name would move the meaning of commas.
     """
     names: list[tuple[str, str]] = []
     open_brackets: list[str] = []
@@ -172,7 +171,7 @@ def cut_fields(text: str) -> list[tuple[str, str]] | None:
 
 
 def _without(body: str, words: str) -> str | None:
-    """The body without these last words, or None where it does not end in them or could not stand without them."""
+    """Return the body without these last words, or None if it does not end in them or is empty without them."""
     rest = body[: -len(words)]
     if not body.endswith(words) or not rest or rest[-1] in WHITESPACE:
         return None
@@ -180,7 +179,7 @@ def _without(body: str, words: str) -> str | None:
 
 
 def _ends_emphasised(body: str, words: Mapping[int, str]) -> bool:
-    """Whether the body would be misread as emphasised, or as the escape of such a body, if written as it is."""
+    """Return whether the body, written as is, would parse as emphasised or as the escape of such a body."""
     while (rest := _without(body, words[0])) is not None:
         body = rest
     return any(_without(body, words[emphasis]) is not None for emphasis in (1, 2, -1))

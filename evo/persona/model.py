@@ -1,7 +1,6 @@
-"""What a persona is: frozen values and the moves that keep them well formed.
+"""Data model of a persona: frozen values, and operations that keep them well formed.
 
-It owns the layout of a section whose items have changed; it never reads a text (that is `grammar`) or a file
-(`library`), and leaves nothing to chance (that is variation).
+This module owns the layout of a section whose items changed. It reads no text, opens no file and draws nothing at random.
 """
 
 import json
@@ -20,7 +19,7 @@ VARIED: tuple[Kind, ...] = ("breakthroughs", "topics", "directions", "fields")
 
 
 class PersonaError(EvoError):
-    """A text, a file or a name that is no persona: says where, what was found there and what was expected."""
+    """Refused persona text, file or name: where, what was found and what was expected."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, kind="persona")
@@ -28,19 +27,18 @@ class PersonaError(EvoError):
 
 @dataclass(frozen=True)
 class Item:
-    """One gene in a section, with its layout verbatim.
+    """One gene in a section with its layout verbatim.
 
     Args:
-        title: the bold title, without asterisks and closing colon; "" where the item has none, and for a field.
-        text: what follows the title, without white space around it; of a field, its name. May hold several lines.
-        emphasis: -1 (touch on in passing), 0, 1 (weighty) or 2 (before everything else).
+        title: Bold title without asterisks and closing colon. "" if there is none, and for a field.
+        text: Text after the title without surrounding white space; for a field, its name. May hold several lines.
+        emphasis: -1 (in passing), 0, 1 (weighty) or 2 (before everything else).
         marker: "1. ", "2) ", "- ", "* "; "" for a field.
-        joint: what stands between title and text, such as ":** "; "" without a title.
-        gap: what follows up to the next item, the section's tail or its end.
+        joint: Characters between title and text, such as ":** "; "" without a title.
+        gap: White space up to the next item, the tail of the section or its end.
 
     Raises:
-        ValueError: when the emphasis is another number.
-
+        ValueError: The emphasis is another number.
     """
 
     title: str
@@ -56,12 +54,12 @@ class Item:
 
     @property
     def label(self) -> str:
-        """What names this gene to a reader: its title, or its text where it has none."""
+        """Return the title, or the text if there is no title."""
         return self.title or self.text
 
     @property
     def body(self) -> str:
-        """Title, joint and text as they are written, without marker and emphasis."""
+        """Return title, joint and text as written, without marker and emphasis."""
         return markup.join(self.title, self.joint, self.text)
 
 
@@ -70,14 +68,13 @@ class Section:
     """One part of a persona under its heading.
 
     Args:
-        kind: the part it plays.
-        heading: the heading's line, with its line ending.
-        lead: what stands between the heading and the first item, verbatim.
-        items: the genes; () when the kind is "fixed".
-        tail: what stands behind the last item's gap, verbatim; of a fixed section, everything under the heading.
-        by_form: whether the kind was told by the section's form, not by its heading. Such a section has to keep that
-            form, or it would not be recognised again: see `least` and `takes`.
-
+        kind: Kind of the section.
+        heading: Line of the heading with its line ending.
+        lead: Text between heading and first item, verbatim.
+        items: The genes; () if the kind is "fixed".
+        tail: Text after the last item's gap, verbatim; in a fixed section, everything under the heading.
+        by_form: Whether the kind was recognised by form and not by the heading. Such a section must keep its
+            form; see `least` and `takes`.
     """
 
     kind: Kind
@@ -89,13 +86,13 @@ class Section:
 
     @property
     def least(self) -> int:
-        """The fewest items it may have: 4 in a comma list recognised by its form, else 1."""
+        """Return the smallest allowed number of items: 4 in a comma list recognised by form, else 1."""
         return 4 if self.by_form and self.kind == "fields" else 1
 
     def takes(self, item: Item) -> bool:
-        """Whether the item, from here or from another persona, can be written into this section and be read back.
+        """Return whether an item of any persona can be written into this section and parsed back.
 
-        A list of fields takes names only; a list recognised by its form takes titled items, or short names, only.
+        A list of fields takes names only. A list recognised by form takes titled items or short names only.
         """
         if self.kind == "fixed":
             return False
@@ -106,15 +103,13 @@ class Section:
         return fits and bool(laid.title or not self.by_form)
 
     def with_items(self, items: Iterable[Item]) -> "Section":
-        """The same section with these items, in this order, in its own layout.
+        """Return the section with these items, in this order, in its own layout.
 
-        Numbers count on from the first one found; items are set apart by the most common gap found; the last gap stays
-        what it was; an item that was not here before takes this section's marker, joint and line endings.
+        Numbers count on from the first one found. Items are separated by the most common gap, and the last gap is kept. A new item
+        takes the marker, joint and line endings of this section.
 
         Raises:
-            ValueError: when the section is fixed, when there are fewer than `least` items, or when it does not `takes`
-                one of them.
-
+            ValueError: The section is fixed, there are fewer than `least` items, or it does not take one of them.
         """
         items = tuple(items)
         if self.kind == "fixed":
@@ -153,7 +148,7 @@ class Section:
         return [f"{start + place}{after}" for place in range(count)]
 
     def _in_style(self, item: Item) -> Item:
-        """The item with this section's joint and line endings, unless it is one of its own."""
+        """Return the item with the joint and line endings of this section, unless it is its own."""
         if any((item.title, item.joint, item.text) == (own.title, own.joint, own.text) for own in self.items):
             return item
         text = item.text.replace("\r\n", "\n").replace("\n", self._line_ending)
@@ -170,16 +165,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Persona:
-    """A prompt's structured form; `grammar.render` writes its parts, but the name, one after another.
+    """Structured form of a prompt. `grammar.render` writes all parts but the name in order.
 
     Args:
-        name: who it is, read from the identity.
-        identity: the prose up to the task's paragraph, verbatim, white space included.
-        task: the last paragraph before the first section up to its last sentence, verbatim; "" where there is none.
-        stance: that last sentence; "" where the task has a single sentence.
-        gap: what stands between the stance and the first section, verbatim.
-        sections: in the order of the text.
-
+        name: Name, read from the identity.
+        identity: Prose up to the paragraph of the task, verbatim.
+        task: Last paragraph before the first section without its last sentence, verbatim; "" if there is none.
+        stance: That last sentence; "" if the task is a single sentence.
+        gap: Text between stance and first section, verbatim.
+        sections: Sections in the order of the text.
     """
 
     name: str
@@ -190,36 +184,34 @@ class Persona:
     sections: tuple[Section, ...]
 
     def section(self, kind: Kind) -> Section | None:
-        """The section of a varied kind, or None where there is none (always for "fixed": that names no single one)."""
+        """Return the section of a varied kind, or None. Always None for "fixed"."""
         return next((section for section in self.sections if section.kind == kind != "fixed"), None)
 
     def with_section(self, section: Section) -> "Persona":
-        """The same persona with the section of that kind replaced.
+        """Return the persona with the section of that kind replaced.
 
         Raises:
-            ValueError: when the persona has no varied section of that kind.
-
+            ValueError: The persona has no varied section of that kind.
         """
         if self.section(section.kind) is None:
             raise ValueError(f"expected a section of one of {sorted(self.genes())}, found one of {section.kind!r}")
         return replace(self, sections=tuple(section if old.kind == section.kind else old for old in self.sections))
 
     def genes(self) -> dict[Kind, list[str]]:
-        """For each varied kind that the persona has, in order: the titles, or names, of its genes."""
+        """Return the titles or names of the genes of each varied kind, in order."""
         return {s.kind: [item.label for item in s.items] for s in self.sections if s.kind != "fixed"}
 
 
 def to_json(persona: Persona) -> str:
-    """The persona as one line of JSON, nothing lost; `from_json` is its inverse."""
+    """Return the persona as one line of JSON without loss."""
     return json.dumps(asdict(persona), ensure_ascii=False)
 
 
 def from_json(text: str) -> Persona:
-    """The persona that `to_json` wrote.
+    """Return the persona that `to_json` wrote.
 
     Raises:
-        PersonaError: when the text is not JSON or not of that shape.
-
+        PersonaError: The text is not JSON or has another shape.
     """
     try:
         fields = json.loads(text)

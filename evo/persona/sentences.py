@@ -1,6 +1,6 @@
-"""What is read from the prose before the first section: who speaks, and the stance.
+"""Sentences of the prose before the first section: the name of the persona and its stance.
 
-It owns the rule where a sentence ends; it never changes a character.
+This module defines where a sentence ends. It never changes a character.
 """
 
 import re
@@ -15,7 +15,7 @@ _NAME_END = re.compile(r"[,;:(，、。]|\s[-–—]\s|—|\s(?:who|whom|whose|k
 
 
 def sentence_ends(text: str) -> Iterator[int]:
-    """The offsets just behind each sentence that another one follows."""
+    """Yield the offset after each sentence that another sentence follows."""
     for end in _SENTENCE_END.finditer(text):
         word = text[: end.start()].rsplit(None, 1)[-1:] or [""]
         bare = word[0].lstrip("(\"'“‘")
@@ -26,7 +26,7 @@ def sentence_ends(text: str) -> Iterator[int]:
 
 
 def split_stance(paragraph: str) -> tuple[str, str]:
-    """Cuts a paragraph before its last sentence; a paragraph of one sentence has no stance, so (paragraph, "")."""
+    """Split a paragraph before its last sentence. A paragraph of one sentence has no stance: (paragraph, "")."""
     ends = list(sentence_ends(paragraph))
     if not ends:
         return paragraph, ""
@@ -35,7 +35,7 @@ def split_stance(paragraph: str) -> tuple[str, str]:
 
 
 def name_of(identity: str) -> str:
-    """The persona's name: NAME in "You are NAME, ..." and its like, else the first words of the identity."""
+    """Return the name of the persona: NAME in "You are NAME, ..." and similar, else the first words of the identity."""
     words = " ".join(identity.split())
     said = _OPENING.sub("", words, count=1) if _OPENING.match(words) else words
     first = next(sentence_ends(said), len(said))

@@ -1,1 +1,1 @@
-"""Verification: static checks of a candidate's files, and the held-out loss of its trained model, computed by us."""
+"""Verification: static checks of candidate files, and the held-out loss of the trained model, computed by our process."""

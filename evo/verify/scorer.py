@@ -1,7 +1,7 @@
-"""The scorer: computes the held-out loss of a trained model from logits alone. No line of a candidate's runs here.
+"""Scorer: computes the held-out loss of a trained model from its logits. Runs no candidate code.
 
-It holds the targets; the model server, in a sandbox, gets windows of tokens and never a target. It is the first of two
-passes (`evo.verify.probes` is the second): it scores, and lets the second see what was answered.
+The scorer holds the targets; the model server in the sandbox gets windows of tokens only. This is the first of two passes;
+`evo.verify.probes` is the second.
 """
 
 import math
@@ -27,14 +27,13 @@ _BLOCK_BYTES = 4096
 
 @dataclass(frozen=True)
 class Score:
-    """What the scorer found.
+    """Result of the scorer.
 
     Attributes:
-        status: OK, NOT_FINITE, or what the probes found.
-        val_loss: mean cross-entropy in nats a token over the whole part, None where status is not OK.
-        bits_per_byte: the same in bits a byte of the text.
-        text_se: standard error of `val_loss` that the choice of text gives: of the means of blocks of 4 kB; None where the
-            part holds fewer than two.
+        status: OK, NOT_FINITE, or the finding of the probes.
+        val_loss: Mean cross-entropy in nats per token over the whole part, None unless the status is OK.
+        bits_per_byte: The same in bits per byte of text.
+        text_se: Standard error of `val_loss` from the choice of text, over blocks of 4 kB; None with fewer than two blocks.
     """
 
     status: Status
@@ -45,20 +44,20 @@ class Score:
 
 
 def rows_a_request(block_size: int, vocab_size: int) -> int:
-    """Windows in one request, the same for every request of an evaluator: shapes are kept fixed."""
+    """Return the number of windows per request. It is fixed for an evaluator, so shapes do not vary."""
     return max(1, min(64, _LOGIT_BYTES // (4 * block_size * vocab_size)))
 
 
 def score(
     tokens: Tokens, n_bytes: int, block_size: int, vocab_size: int, ask: Ask, seen: Seen = lambda *_: None
 ) -> Score:
-    """The mean loss of `tokens[1:]`, each predicted once from its window of at most `block_size` tokens before it.
+    """Return the mean loss of `tokens[1:]`, each predicted once from at most `block_size` tokens before it.
 
     Args:
-        tokens: the part, uint16, shape (n,), n > block_size.
-        n_bytes: bytes of its text.
-        ask: the model server.
-        seen: gets the number of each request's first window, its logits, and their losses (float64, nats).
+        tokens: The part, uint16, shape (n,), n > block_size.
+        n_bytes: Bytes of its text.
+        ask: Model server.
+        seen: Receives the index of the first window of each request, its logits, and their losses (float64, nats).
     """
     inputs, targets, counted = windows_of(tokens, block_size)
     by_token = np.zeros(inputs.shape)
@@ -80,7 +79,7 @@ def score(
 
 
 def requests(windows: Tokens, rows: int) -> Iterator[tuple[int, Tokens]]:
-    """`windows` in order, `rows` a request: the number of the first and the request, the last one filled with copies."""
+    """Yield (index of the first window, windows), `rows` windows each. The last request is padded with copies."""
     for first in range(0, len(windows), rows):
         asked = windows[first : first + rows]
         short = rows - len(asked)
@@ -88,7 +87,7 @@ def requests(windows: Tokens, rows: int) -> Iterator[tuple[int, Tokens]]:
 
 
 def _text_se(losses_by_token: npt.NDArray[np.float64], n_bytes: int) -> float | None:
-    """The standard error of the mean over blocks of `_BLOCK_BYTES` of text: their standard deviation / sqrt(blocks)."""
+    """Return the standard error of the mean over blocks of `_BLOCK_BYTES` of text: standard deviation / sqrt(blocks)."""
     blocks = round(n_bytes / _BLOCK_BYTES)
     if blocks < 2:
         return None
@@ -97,10 +96,9 @@ def _text_se(losses_by_token: npt.NDArray[np.float64], n_bytes: int) -> float | 
 
 
 def windows_of(tokens: Tokens, block_size: int) -> tuple[Tokens, Tokens, npt.NDArray[np.bool_]]:
-    """Inputs, targets and which targets count, each (windows, block_size).
+    """Return inputs, targets and the mask of counted targets, each of shape (windows, block_size).
 
-    Windows follow each other without overlap, but for the last, which ends with the part; targets that stood in the
-    window before are not counted twice.
+    Windows do not overlap, except the last one, which ends with the part; its repeated targets do not count.
     """
     n = len(tokens) - 1
     starts = np.arange(0, n - block_size + 1, block_size)
@@ -115,7 +113,7 @@ def windows_of(tokens: Tokens, block_size: int) -> tuple[Tokens, Tokens, npt.NDA
 
 
 def losses(logits: npt.NDArray[np.float32], targets: Tokens) -> npt.NDArray[np.float64]:
-    """Cross-entropy of each target in nats, in float64: log(sum(exp(logits))) - logit of the target."""
+    """Return the cross-entropy of each target in nats, float64: log(sum(exp(logits))) - logit of the target."""
     wide = logits.astype(np.float64)
     top = wide.max(axis=-1, keepdims=True)
     normaliser = np.log(np.exp(wide - top).sum(axis=-1)) + top[..., 0]
