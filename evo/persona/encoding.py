@@ -32,8 +32,8 @@ _MOST_REGISTRATIONS = 8
 def mend(text: str) -> tuple[str, list[Mend]]:
     """Repair every damaged word. Return the text and the repairs in order.
 
-    Words are separated by ASCII white space. Each word goes through ftfy's `fix_encoding`; a word that ftfy leaves alone is searched for
-    UTF-8 that was read as Mac OS Roman.
+    Words are separated by ASCII white space. Each word goes through ftfy's `fix_encoding`; a word that ftfy leaves
+    alone is searched for UTF-8 that was read as Mac OS Roman.
     """
     mends: list[Mend] = []
     if text.isascii():

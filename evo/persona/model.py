@@ -105,8 +105,8 @@ class Section:
     def with_items(self, items: Iterable[Item]) -> "Section":
         """Return the section with these items, in this order, in its own layout.
 
-        Numbers count on from the first one found. Items are separated by the most common gap, and the last gap is kept. A new item
-        takes the marker, joint and line endings of this section.
+        Numbers count on from the first one found. Items are separated by the most common gap, and the last gap is
+        kept. A new item takes the marker, joint and line endings of this section.
 
         Raises:
             ValueError: The section is fixed, there are fewer than `least` items, or it does not take one of them.
