@@ -1,6 +1,6 @@
-"""Personas: structured prompts that say who is asked, with the genes that variation may move.
+"""Personas: structured prompts, each with a role for the model and the genes that variation changes.
 
-Importing this package reads no file. `mend` loads ftfy only for a text with non-ASCII characters.
+Importing this package reads no files. `mend` imports ftfy only for text with non-ASCII characters.
 """
 
 from evo.persona.encoding import Mend, mend

@@ -1,6 +1,6 @@
-"""Repair of text that was decoded with the wrong encoding, word by word.
+"""Word-by-word repair of text that was decoded with the wrong encoding.
 
-White space, quotes, ASCII and correct words never change.
+Whitespace, quotes, ASCII and correct words never change.
 """
 
 import codecs
@@ -12,28 +12,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mend:
-    """Repaired word: line number from 1, word before, word after."""
+    """Repaired word, with its line number (from 1) and the word before and after the repair."""
 
     line: int
     before: str
     after: str
 
 
-# UTF-8 that was read as Mac OS Roman: two bytes that begin with C3, C4 or C5 (letters with marks), or E2 80 and a third
-# (dashes, quotes). Other pairs are left alone: in "l’été" the apostrophe and the é would make a letter of Armenian.
+# UTF-8 decoded as Mac OS Roman: two bytes that begin with C3, C4 or C5 (letters with diacritics), or three bytes that
+# begin with E2 80 (dashes, quotes). Other pairs are ambiguous: in "l’été", "’é" would decode to an Armenian letter.
 _CONTINUATION = bytes(range(0x80, 0xC0)).decode("mac_roman")
 _MAC_ROMAN = re.compile(f"[√ƒ≈][{re.escape(_CONTINUATION)}]|‚Ä[{re.escape(_CONTINUATION)}]")
 _MATHEMATICS = frozenset("∞±≤≥≠µ∂∑∏π∫Ω")
 _FEWEST_LETTERS = 4
-"""Letters in a row that make "√π" a damaged ù and not the root of pi."""
+"""Minimum number of letters in a row at which "√π" counts as a damaged ù and not as the root of pi."""
 _MOST_REGISTRATIONS = 8
 
 
 def mend(text: str) -> tuple[str, list[Mend]]:
     """Repair every damaged word. Return the text and the repairs in order.
 
-    Words are separated by ASCII white space. Each word goes through ftfy's `fix_encoding`; a word that ftfy leaves
-    alone is searched for UTF-8 that was read as Mac OS Roman.
+    Words are separated by ASCII whitespace. Each word is passed to ftfy's `fix_encoding`. If ftfy does not change the
+    word, UTF-8 that was decoded as Mac OS Roman is repaired.
     """
     mends: list[Mend] = []
     if text.isascii():
@@ -65,11 +65,10 @@ def _from_mac_roman(found: re.Match[str]) -> str:
 
 
 def _fix_encoding() -> Callable[[str], str]:
-    """Call `ftfy.fix_encoding`, imported lazily."""
-    # A dependency of a dependency, future_typing, starts with every interpreter through a .pth file (once for each time
-    # that the file is found) and registers a codec search function that answers for every name Python itself does not
-    # know. It hides the codecs that ftfy registers for its own use, and importing ftfy fails. Nothing here needs
-    # future_typing's source encoding, so it goes.
+    """Import and return `ftfy.fix_encoding`."""
+    # The transitive dependency future_typing is loaded at interpreter startup by a .pth file, once for each copy of that
+    # file. It registers a codec search function that claims every name unknown to Python. The function hides the codecs
+    # that ftfy registers, and importing ftfy fails. Nothing here uses future_typing's source encoding, so unregister it.
     if "future_typing" in sys.modules:
         import future_typing.codec
 

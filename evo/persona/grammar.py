@@ -1,6 +1,6 @@
-"""Parser and renderer of persona texts. `render(parse(text)) == text` holds for every text.
+"""Parser and renderer of persona texts. `render(parse(text)) == text` holds for every text that `parse` accepts.
 
-This module defines how sections are recognised. It never changes wording and never reads a file.
+This module defines how sections are recognised. It never changes the wording and reads no files.
 """
 
 import re
@@ -17,7 +17,7 @@ _HEADINGS: Mapping[Kind, re.Pattern[str]] = {
     "directions": re.compile(r"\bfuture\b", re.IGNORECASE),
     "fields": re.compile(r"\bfields\b", re.IGNORECASE),
 }
-"""What a heading says when it names a kind; the first that fits counts."""
+"""Pattern by which a heading names a section kind. The first match wins."""
 _HINT = (
     "A persona is a paragraph that says who it is, then sections under headings such as **Breakthrough Connections:**"
 )
@@ -25,7 +25,7 @@ _HINT = (
 
 @dataclass(frozen=True)
 class Note:
-    """Place that does not fit the grammar: line number from 1, what was found, what was expected."""
+    """Deviation from the grammar: line number (from 1), what was found and what was expected."""
 
     line: int
     found: str
@@ -36,7 +36,7 @@ class Note:
 
 
 class _Misfit(Exception):
-    """Raised inside this module: a section does not have the form that its heading promises."""
+    """Internal error: a section does not have the form that its heading requires."""
 
     def __init__(self, line: int, found: str, expected: str) -> None:
         super().__init__(line)
@@ -70,7 +70,7 @@ class _Line:
 def parse(text: str) -> Persona:
     """Parse a persona text without loss.
 
-    A section that does not fit its heading becomes fixed; `check` reports where and why.
+    A section whose content does not match its heading becomes fixed. `check` reports the line and the reason.
 
     Raises:
         PersonaError: No prose paragraph precedes the first section, or there is no section.
@@ -82,12 +82,12 @@ def parse(text: str) -> Persona:
 
 
 def check(text: str) -> list[Note]:
-    """Return every place that does not fit the grammar, in order. For a text that `parse` refuses, return the one reason."""
+    """Return all deviations from the grammar, in order. For a text that `parse` rejects, return only the reason."""
     return _read(text)[1]
 
 
 def render(persona: Persona) -> str:
-    """Return the text of a persona: the inverse of `parse`, with each emphasis as a sentence of its item."""
+    """Return the text of a persona, the inverse of `parse`. An emphasis is written after the text of its item."""
     opening = persona.identity + persona.task + persona.stance + persona.gap
     return opening + "".join(_written(section) for section in persona.sections)
 
@@ -157,7 +157,7 @@ def _opening(lines: list[_Line]) -> tuple[str, str, str, str]:
 
 
 def _sections(blocks: list[list[_Line]]) -> tuple[list[Section], list[Note]]:
-    """Parse the sections: first those that a heading names, then the remaining kinds by form."""
+    """Parse the sections: first the kinds named by a heading, then the remaining kinds by form."""
     sections = [Section("fixed", block[0].raw, tail=_joined(block[1:])) for block in blocks]
     named = [_named(block[0].heading or "") for block in blocks]
     taken: set[Kind] = set()
@@ -183,7 +183,7 @@ def _named(heading: str) -> Kind | None:
 
 
 def _by_form(block: list[_Line]) -> Section | None:
-    """Return the section that a block is by form alone, or None."""
+    """Recognise a section by its form alone. Return None if the form fits no kind."""
     try:
         section = _read_list("directions", block)
         if not all(item.title for item in section.items):
@@ -205,7 +205,7 @@ def _read_list(kind: Kind, block: list[_Line]) -> Section:
     """Parse a block into heading, lead, list and tail.
 
     Raises:
-        _Misfit: There is no list, or a line in it belongs to no item.
+        _Misfit: The block has no list, or a line of the list belongs to no item.
     """
     lines = block[1:]
     first = next((at for at, line in enumerate(lines) if line.style), None)
@@ -220,7 +220,7 @@ def _read_list(kind: Kind, block: list[_Line]) -> Section:
 
 
 def _item_lines(lines: list[_Line], first: int) -> tuple[list[int], int]:
-    """Return the first lines of the items, and the first line of the tail."""
+    """Return the index of each item's first line, and the index of the tail's first line."""
     style = lines[first].style
     starts: list[int] = []
     end, after_blank = len(lines), False
@@ -257,10 +257,10 @@ def _item(lines: list[_Line]) -> Item:
 
 
 def _read_fields(block: list[_Line]) -> Section:
-    """Parse a block into heading, lead (lines up to one that ends in a colon), one comma list and tail.
+    """Parse a block into heading, lead (the lines up to one that ends in a colon), one comma list and tail.
 
     Raises:
-        _Misfit: There is no such list, or a name in it could not be moved.
+        _Misfit: The block has no such list, or a name in the list cannot be moved.
     """
     lines = block[1:]
     start = _list_start(lines)
@@ -290,7 +290,7 @@ def _read_fields(block: list[_Line]) -> Section:
 
 
 def _list_start(lines: list[_Line]) -> int:
-    """Return the first line of the comma list of a section, after blank lines and a lead that ends in a colon."""
+    """Return the index of the first line of the comma list, after blank lines and a lead that ends in a colon."""
     first = next((at for at, line in enumerate(lines) if not line.blank), len(lines))
     end = next((at for at, line in enumerate(lines[first:], first) if line.blank or line.fenced), len(lines))
     colons = [at for at in range(first, end) if lines[at].raw.rstrip(markup.WHITESPACE).endswith(":")]

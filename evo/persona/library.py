@@ -1,4 +1,4 @@
-"""Seed personas as files: one text per persona in one folder.
+"""Library of seed personas: a folder with one text file per persona.
 
 This module reads, imports and finds personas. It never changes an existing file.
 """
@@ -20,7 +20,7 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True)
 class Seed:
-    """Seed persona: slug (file name without suffix), path, persona, and the repairs made when reading it."""
+    """Seed persona with its slug (file name without suffix), its path and the encoding repairs made when it was read."""
 
     slug: str
     path: Path
@@ -29,7 +29,7 @@ class Seed:
 
 
 def read_seed(path: Path) -> Seed:
-    """Read one file and repair its encoding in memory. The file is not changed.
+    """Read one persona file. Encoding is repaired in memory, and the file is not changed.
 
     Raises:
         PersonaError: The file cannot be read, is not UTF-8, or is not a persona.
@@ -38,7 +38,7 @@ def read_seed(path: Path) -> Seed:
 
 
 def load_seeds(folder: Path) -> list[Seed]:
-    """Read every `*.txt` of a folder, ordered by slug.
+    """Read all `*.txt` files of a folder, ordered by slug.
 
     Raises:
         PersonaError: The folder does not exist, or a file is not a persona.
@@ -49,12 +49,14 @@ def load_seeds(folder: Path) -> list[Seed]:
 
 
 def import_seed(path: Path, folder: Path) -> Seed:
-    """Repair one file and write it as UTF-8 to `<slug>.txt` in the folder. The slug is made from the name of the persona.
+    """Repair a persona file and write it as UTF-8 to `<slug>.txt` in a folder.
 
-    The file is written atomically. Importing the same text again changes nothing.
+    The slug is made from the name of the persona. The file is written atomically. Importing the same text again changes
+    nothing.
 
     Raises:
-        PersonaError: As `read_seed`, or the folder holds another persona with that slug.
+        PersonaError: The file cannot be read, is not UTF-8, is not a persona, or cannot be written, or the folder holds another
+            persona with the same slug.
     """
     source, text = _read(path)
     slug = _slug(source.persona.name) or _slug(path.stem) or "persona"
@@ -72,10 +74,10 @@ def import_seed(path: Path, folder: Path) -> Seed:
 
 
 def find_seed(seeds: Sequence[Seed], word: str) -> Seed:
-    """Return the persona with that slug, else the only one whose slug or name contains the word, ignoring case.
+    """Return the persona with the slug `word`, else the only one whose slug or name contains `word`, ignoring case.
 
     Raises:
-        PersonaError: No persona or several match. The hint lists the closest names.
+        PersonaError: No persona matches, or several do. If none matches, the hint lists the closest names.
     """
     sought = word.casefold()
     holding = [seed for seed in seeds if sought in seed.slug.casefold() or sought in seed.persona.name.casefold()]
@@ -91,7 +93,7 @@ def find_seed(seeds: Sequence[Seed], word: str) -> Seed:
 
 
 def _read(path: Path) -> tuple[Seed, str]:
-    """Return the persona with its repaired text."""
+    """Return the persona and its repaired text."""
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:

@@ -203,7 +203,7 @@ def test_a_verdict_on_another_candidate_is_the_second_look_and_says_so(home, evo
     other = another(home)
     text = evo("best", "night", "--verdict", "--candidate", str(other))
     assert text.startswith(f"Verdict on candidate {other}, on the test part")
-    assert "look 2 of this run at test: p = " in text
+    assert "verdict number 2 of this run: p = " in text
     assert "after Holm's correction" in text
     assert re.search(rf"^id: +{other}$", text, re.MULTILINE)
     assert looks == [2]
