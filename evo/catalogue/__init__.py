@@ -1,8 +1,8 @@
 """The catalogue: the built-in, offline, rule-based proposer.
 
-It reads a prompt's persona for words and its code for known places, draws one to three of its edits by fixed rules, and
-answers in the form that the prompt asks for. Equal questions get equal answers. `CatalogueServer` puts it behind an
-OpenAI-compatible endpoint, so that it goes through the same client, parser and checks as any other proposer.
+It matches the words of the prompt's persona and known anchors in the code, draws one to three edits by fixed rules, and
+answers in the form that the prompt asks for. Equal prompts get equal answers. `CatalogueServer` serves the catalogue through
+an OpenAI-compatible endpoint, so it passes the same client, parser and checks as any other proposer.
 """
 
 from evo.catalogue.answers import answer

@@ -1,4 +1,4 @@
-"""What the catalogue answers: one to three edits, drawn by rule from (messages, seed) and nothing else."""
+"""Answers of the catalogue: one to three edits, determined by the messages and the random seed alone."""
 
 import hashlib
 import random
@@ -11,29 +11,29 @@ from evo.catalogue.edits import EDITS, FILES, Edit
 from evo.catalogue.prompt_reader import Reading, read
 
 COUNTS = {1: 0.55, 2: 0.30, 3: 0.15}
-"""How often an answer holds so many edits."""
+"""Probability of each number of edits in an answer."""
 NO_FILES = f"The prompt holds no files to edit: expected a Python block for each of {' and '.join(FILES)}."
 NOTHING = "None of the edits that the catalogue knows applies to this code, so both files stay as they are."
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer before it is written out."""
+    """Answer before it is rendered as text."""
 
     prose: str
     given: dict[str, str] = field(default_factory=dict)
-    """The files of the prompt."""
+    """Files of the prompt."""
     files: dict[str, str] = field(default_factory=dict)
-    """The same after the edits."""
+    """The same files after the edits."""
 
 
 def answer(messages: Sequence[Mapping[str, Any]], seed: int = 0) -> str:
-    """The answer to chat messages: prose, then one Python block a file. Equal for equal arguments, on every machine."""
+    """Answer chat messages with prose and one Python block per file. Equal arguments give equal answers on every machine."""
     return render(compose(messages, seed))
 
 
 def compose(messages: Sequence[Mapping[str, Any]], seed: int = 0) -> Reply:
-    """Draw the edits and make them."""
+    """Draw edits and apply them to the files of the prompt."""
     reading = read(messages)
     if not reading.files:
         return Reply(NO_FILES)
@@ -46,7 +46,7 @@ def compose(messages: Sequence[Mapping[str, Any]], seed: int = 0) -> Reply:
 
 
 def render(reply: Reply) -> str:
-    """The answer as text; an unchanged file gets a block that holds its name and a comment."""
+    """Return the answer as text. The block of an unchanged file contains only its name and a comment."""
     blocks = []
     for name, text in reply.files.items():
         body = "# unchanged\n" if text == reply.given.get(name) else text
@@ -56,9 +56,10 @@ def render(reply: Reply) -> str:
 
 
 def _draw(reading: Reading, draws: random.Random) -> tuple[list[Edit], dict[str, str]]:
-    """Edits that apply one after another, drawn by weight without putting back, and what they make of the files.
+    """Draw edits that apply one after another, and return them with the edited files.
 
-    What was tried in this conversation is drawn again only where nothing else applies.
+    Edits are drawn by weight, without replacement. Edits that this conversation has already tried are drawn only if no other
+    edit applies.
     """
     count = draws.choices(list(COUNTS), list(COUNTS.values()))[0]
     fresh = [edit for edit in EDITS if edit.name not in reading.tried]
@@ -69,7 +70,7 @@ def _draw(reading: Reading, draws: random.Random) -> tuple[list[Edit], dict[str,
 def _drawn(
     waiting: list[Edit], count: int, reading: Reading, draws: random.Random
 ) -> tuple[list[Edit], dict[str, str]]:
-    """At most `count` of those that wait."""
+    """Draw at most `count` of the waiting edits and apply them."""
     edits, files = list[Edit](), reading.files
     while waiting and len(edits) < count:
         edit = draws.choices(waiting, [reading.weights[edit.name] for edit in waiting])[0]

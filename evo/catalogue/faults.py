@@ -1,7 +1,7 @@
-"""How the catalogue answers badly when told to: for tests and rehearsals of everything that can go wrong.
+"""Simulated faults of the catalogue, for tests and rehearsals of error handling.
 
-Which fault a request meets is drawn from its seed and prompt alone. What a retry mends (429, 500, reset) strikes only
-the first try of a request; what spoils the answer strikes every try.
+The fault of a request is drawn from its random seed and prompt alone. Faults that a retry can fix (429, 500, reset) affect
+only the first attempt of a request. The other faults affect every attempt.
 """
 
 import random
@@ -14,20 +14,20 @@ from evo.catalogue.edits import TRAIN
 from evo.errors import EvoError
 
 KINDS = ("truncated", "prose", "syntax", "protected", "empty", "429", "500", "reset", "slow")
-"""Every fault: answers that are cut, lack code, do not parse, change max_iters or are empty; refusals; delays."""
+"""All faults: answers that are cut, lack code, do not parse, change max_iters or are empty, failed requests, and delays."""
 ONCE = frozenset({"429", "500", "reset"})
-"""Faults that strike only the first try of a request."""
+"""Faults that affect only the first attempt of a request."""
 
 
 @dataclass(frozen=True)
 class Faults:
-    """The share of requests that meets each fault, and how long a slow one waits."""
+    """Probability of each fault, and delay of a slow answer in seconds."""
 
     shares: Mapping[str, float] = field(default_factory=dict)
     slow_seconds: float = 2.0
 
     def draw(self, key: str) -> str | None:
-        """The fault of the request `key`, or None; equal for equal keys."""
+        """Return the fault of the request `key`, or None. Equal keys give equal faults."""
         place = random.Random(f"fault {key}").random()
         for kind in KINDS:
             place -= self.shares.get(kind, 0.0)
@@ -37,11 +37,10 @@ class Faults:
 
 
 def parse(spec: str) -> Faults:
-    """Read "truncated=0.1,429=0.05,slow=0.1,slow_seconds=2": probabilities by name; "" is none.
+    """Parse a list of faults and their probabilities, such as "truncated=0.1,429=0.05,slow=0.1,slow_seconds=2". "" for none.
 
     Raises:
-        EvoError: an unknown name, a number that is none, or probabilities that are negative or sum to more than one.
-
+        EvoError: A name is unknown, a number is invalid, or probabilities are negative or sum to more than 1.
     """
     shares: dict[str, float] = {}
     seconds = 2.0
@@ -63,7 +62,7 @@ def parse(spec: str) -> Faults:
 
 
 def spoil(kind: str | None, reply: Reply) -> tuple[str, str]:
-    """The text of `reply` as the fault leaves it, and its finish reason."""
+    """Apply a fault to a reply and return its text and finish reason."""
     text = render(reply)
     if kind == "truncated":
         return text[: len(text) * 3 // 5], "length"
@@ -78,14 +77,14 @@ def spoil(kind: str | None, reply: Reply) -> tuple[str, str]:
 
 
 def _longer(reply: Reply) -> Reply:
-    """The same with twice the iterations."""
+    """Return the reply with `max_iters` doubled, or set to 1 if the training file does not define it."""
     code = reply.files.get(TRAIN, "")
     longer, count = re.subn(r"^max_iters = (\d+)", r"max_iters = 2 * \1", code, flags=re.MULTILINE)
     return replace(reply, files={**reply.files, TRAIN: longer if count else code + "max_iters = 1\n"})
 
 
 def _number(name: str, text: str) -> float:
-    """A finite number, not negative; a probability is at most 1."""
+    """Parse a probability of 0 to 1, or `slow_seconds` of 0 to 3600."""
     try:
         value = float(text)
     except ValueError:

@@ -1,8 +1,8 @@
-"""What a prompt says: the current files, and how much the persona cares for each edit. Pure; it draws nothing.
+"""Read the current files and the weight of each edit from a prompt. No I/O and no randomness.
 
-The persona is the text before the heading of the files. Where there is no such heading, or no persona, the whole text
-is read for words alone. Of a conversation all that is read before the catalogue's first answer; later turns tell only
-which edits were tried, and that another answer is wanted.
+The persona is the text before the heading of the files. Without that heading, the persona is sought in the whole text. Text that
+is not a persona is only searched for words. Files and persona come from the messages before the catalogue's first answer. Later
+messages only show which edits have been tried and that another answer is wanted.
 """
 
 import re
@@ -20,11 +20,11 @@ from evo.proposer.prompt import FILES_HEADING, files_part
 from evo.serving.wire import content
 
 EMPHASIS = {-1: 0.3, 0: 1.0, 1: 3.0, 2: 8.0}
-"""The factor of an edit's weight, by the emphasis on what names it."""
+"""Factor on the weight of an edit, by the emphasis of the item that names the edit."""
 SHARES: dict[personas.Kind, float] = {"topics": 1.0, "directions": 0.7, "breakthroughs": 1.2, "fields": 0.15}
-"""What a section counts for."""
+"""Share of each section in the weight of an edit."""
 UNSPOKEN = 0.15
-"""What an edit counts for of which the persona says nothing."""
+"""Base interest in every edit, which remains if the persona does not mention the edit."""
 _IN_TEXT = 0.2
 _FIRST, _LAST = 1.3, 0.7
 _EDITS = re.compile(r"^Edits: (\w+(?:, \w+)*)$", re.MULTILINE)
@@ -32,20 +32,20 @@ _EDITS = re.compile(r"^Edits: (\w+(?:, \w+)*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Reading:
-    """A prompt, read."""
+    """Parsed prompt."""
 
     text: str
-    """All of it, every turn."""
+    """Text of all messages."""
     files: dict[str, str]
-    """The current files by name, in the order of `FILES`; those that the prompt does not hold are missing."""
+    """Current files by name, in the order of `FILES`. Files that are not in the prompt are left out."""
     weights: dict[str, float]
-    """How readily each edit is drawn, by its name; all are positive."""
+    """Positive drawing weight of each edit, by name."""
     tried: frozenset[str] = frozenset()
-    """Names of the edits that its own earlier answers in this conversation made."""
+    """Names of the edits in the catalogue's earlier answers in this conversation."""
 
 
 def read(messages: Sequence[Mapping[str, Any]]) -> Reading:
-    """Read chat messages; a message's content is a text or a list of text parts."""
+    """Read chat messages, whose content is a string or a list of text parts."""
     asked = list(takewhile(lambda message: message.get("role") != "assistant", messages)) or messages
     said, heading, _ = (opening := _joined(asked)).partition(FILES_HEADING)
     files = read_files(files_part(opening) if heading else opening)
@@ -59,7 +59,7 @@ def _joined(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def read_files(text: str) -> dict[str, str]:
-    """The last block of each file; blocks that hold nothing but comments are examples, not files."""
+    """Return the last block of each file. Blocks that hold only comments are examples and are skipped."""
     found = {}
     for block in read_blocks(text)[0]:
         name, body = name_block(block, FILES)
@@ -69,24 +69,24 @@ def read_files(text: str) -> dict[str, str]:
 
 
 def weigh(said: str) -> dict[str, float]:
-    """The weight of every edit for a persona's text."""
+    """Return the weight of every edit for the text of a persona."""
     sections = _sections(said)
     return {edit.name: edit.weight * _interest(edit, sections) * _stress(edit, sections) for edit in EDITS}
 
 
 @dataclass(frozen=True)
 class _Said:
-    """One thing said, in lower case."""
+    """Item of a persona in lower case, or the whole text if it is not a persona."""
 
     title: str
     text: str
     place: float
-    """What it counts for by its place in its section: earlier items count for more."""
+    """Factor for the position in the section. Earlier items have larger factors."""
     emphasis: int = 0
 
 
 _Sections = list[tuple[float, list[_Said]]]
-"""Sections by what each counts for."""
+"""Pairs of a section's share and its items."""
 
 
 def _sections(said: str) -> _Sections:
@@ -108,7 +108,7 @@ def _said(items: Sequence[personas.Item]) -> list[_Said]:
 
 
 def _interest(edit: Edit, sections: _Sections) -> float:
-    """The sum over sections of the most that any one item says for the edit; a title counts for more than a text."""
+    """Return `UNSPOKEN` plus the share-weighted best match of the edit in each section. Titles count more than texts."""
     pattern = _pattern(edit.words)
     return UNSPOKEN + sum(
         share
@@ -121,7 +121,10 @@ def _interest(edit: Edit, sections: _Sections) -> float:
 
 
 def _stress(edit: Edit, sections: _Sections) -> float:
-    """The factor of the strongest emphasis on an item whose title names the edit, or of the weakest if all are weak."""
+    """Return the emphasis factor from the items whose titles name the edit.
+
+    The highest emphasis counts if it is above 0, else the lowest.
+    """
     pattern = _pattern(edit.words)
     found = [item.emphasis for _, items in sections for item in items if pattern.search(item.title)] or [0]
     return EMPHASIS[max(found) if max(found) > 0 else min(found)]

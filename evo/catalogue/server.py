@@ -1,6 +1,6 @@
-"""The catalogue behind an OpenAI-compatible HTTP endpoint on this machine's loopback address.
+"""OpenAI-compatible HTTP server for the catalogue, on the loopback address.
 
-It is rule-based and offline: it reads prompts and answers with known edits. It opens no connection and writes no file.
+The catalogue is rule-based and offline: it answers prompts with known edits, opens no connections and writes no files.
 """
 
 import threading
@@ -17,17 +17,16 @@ FINGERPRINT = f"catalogue-{VERSION}"
 
 
 class CatalogueServer(ChatServer):
-    """A catalogue that serves from construction until `close`; also a context manager.
+    """Server for the catalogue. It serves from construction until `close`, and is a context manager.
 
     Args:
-        port: 0 for any free one.
-        token: what clients must send as their key; None for a random one.
-        faults: a specification as in `evo.catalogue.faults.parse`.
+        port: Port to listen on. 0 for any free port.
+        token: API key that clients must send. None for a random key.
+        faults: Faults to simulate, in the format of `evo.catalogue.faults.parse`.
 
     Raises:
-        EvoError: faults that cannot be read.
-        OSError: the port is taken.
-
+        EvoError: The faults cannot be parsed.
+        OSError: The port is in use.
     """
 
     def __init__(self, port: int = 0, token: str | None = None, faults: str = "") -> None:
@@ -35,7 +34,7 @@ class CatalogueServer(ChatServer):
 
 
 class _Catalogue:
-    """Who answers: the catalogue, with the faults that it was told to have."""
+    """Catalogue with simulated faults, as the backend of the server."""
 
     model_id = MODEL_ID
     fingerprint = FINGERPRINT
@@ -46,7 +45,7 @@ class _Catalogue:
         self._tried: set[str] = set()
 
     def answer(self, question: Question) -> Answer:
-        """The catalogue's answer, as the fault that the request meets leaves it."""
+        """Answer a question, with the fault drawn for the request applied."""
         kind = self._fault(question.key)
         if kind == "429":
             raise Refusal(429, "told to refuse this request once", "rate_limit_exceeded", {"Retry-After": "0"})
@@ -63,7 +62,7 @@ class _Catalogue:
         return Answer(text, finish, Usage.counted(question, text))
 
     def _fault(self, key: str) -> str | None:
-        """The fault that the request `key` meets at this try."""
+        """Return the fault of this attempt of the request `key`, or None."""
         with self._lock:
             first = key not in self._tried
             self._tried.add(key)

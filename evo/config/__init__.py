@@ -1,7 +1,8 @@
-"""How a search is run: the configuration, where its values come from, and its frozen form.
+"""Configuration of a search: its schema, its sources and its frozen form.
 
-A value comes from a flag, else `EVO_*` (`EVO_MODEL__BASE_URL` is `base_url` of `[model]`), else the TOML file, else the
-default. Unknown keys are refused with a suggestion. It never reads a key's value: only the name of its variable.
+Flags override `EVO_*` variables (`EVO_MODEL__BASE_URL` sets `base_url` of `[model]`), which override the TOML file, which
+overrides the defaults. Unknown keys are refused with a suggestion. This module never reads API keys, only the names of the
+variables that hold them.
 """
 
 import difflib
@@ -43,33 +44,33 @@ __all__ = [
 
 
 class Config(Table):
-    """One search. What it says is frozen in the run; a search is a pure function of it and of the lineage."""
+    """Configuration of one search, frozen with the run. A search is a pure function of its configuration and its lineage."""
 
     evaluator: str = "tiny_gpt"
-    """A folder, or a name in `evaluators/`."""
+    """Evaluator, as a folder or a name in `evaluators/`."""
     seeds: tuple[str, ...] = ()
-    """Seed personas by name or path; none means every one of `seeds/`."""
+    """Seed personas, by name or path. Empty for all of `seeds/`."""
     generations: int = Field(20, ge=1)
-    """After the baseline and the seeds, which are generation 0."""
+    """Number of generations after generation 0, which holds the baseline and the seed personas."""
     population: int = Field(8, ge=2)
-    """Candidates a generation, and survivors that parents are drawn from."""
+    """Number of candidates per generation, and of survivors from which parents are drawn."""
     lag: int = Field(0, ge=0)
-    """A plan for candidate n reads rows up to n - lag; 0 means `population`. It bounds how many are in work at once."""
+    """The plan for candidate n reads rows up to n - lag. Limits the number of candidates in progress. 0 for `population`."""
     seed: int = Field(1, ge=0)
-    """Of every random draw."""
+    """Random seed from which all random draws are derived."""
     isolation: Literal["auto", "bubblewrap", "sandbox-exec", "process"] = "auto"
-    """`auto` takes the strongest level that works, and refuses a model's code where that is `process`; `process` trusts code as
-    far as a clean environment, a process group and limits go."""
+    """Isolation level. `auto` uses the strongest level that works, and refuses code from a language model if only `process`
+    works. `process` protects by no more than a clean environment, a process group and resource limits."""
     baseline_every: int = Field(8, ge=1)
-    """The baseline is trained again before every so many candidates, so that cost follows the machine's mood."""
+    """Number of candidates between trainings of the baseline. Relative cost then follows changes in the speed of the machine."""
     answer: Literal["files", "edits"] = "files"
-    """What a model answers with: whole files, or SEARCH/REPLACE blocks and diffs, which cost a tenth where files are long."""
+    """Form of an answer: whole files, or SEARCH/REPLACE blocks and diffs. Edits cost a tenth as much for long files."""
     repairs: int = Field(2, ge=0)
-    """Times that an answer which fails its checks or its first iterations goes back to its model with the error."""
+    """Maximum number of times that an answer which fails its checks or first iterations goes back to its model with the error."""
     choice: Literal["weighted", "bandit"] = "weighted"
-    """Which of several models a candidate asks: by their weights, or by what they improved for their cost so far."""
+    """How a candidate chooses among several models: by weight, or by improvement per cost so far."""
     patience_minutes: float = Field(60.0, ge=0.0)
-    """That a search waits for an endpoint that is down before it ends."""
+    """Minutes to wait for an endpoint that is down before the search ends."""
     selection: Selection = Selection()
     variation: Variation = Variation()
     early: Early = Early()
@@ -77,7 +78,7 @@ class Config(Table):
     prompt: Prompt = Prompt()
     budget: Budget = Budget()
     model: tuple[Model, ...] = Field((Model(),), min_length=1)
-    """Who answers: one table a model. A single `[model]` table will do for one."""
+    """Models that answer prompts, one table per model. A single model can be written as `[model]`."""
     workers: Workers = Workers()
     data: Data = Data()
 
@@ -103,20 +104,26 @@ class Config(Table):
 
     @property
     def is_catalogue(self) -> bool:
-        """Whether the built-in proposer alone answers."""
+        """Return whether the catalogue is the only model."""
         return all(model.is_catalogue for model in self.model)
 
     @property
     def horizon_lag(self) -> int:
-        """`lag`, resolved."""
+        """Return `lag`, or `population` if `lag` is 0."""
         return self.lag or self.population
 
 
 def load(path: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:
-    """The configuration of `path` (TOML; None for defaults) with `EVO_*` and `flags` (dotted keys) on top.
+    """Load a configuration from defaults, a TOML file, `EVO_*` variables and flags. Later sources override earlier ones.
+
+    Args:
+        path: TOML file. None for no file.
+        flags: Values by dotted key.
+        environ: Environment variables. None for `os.environ`.
 
     Raises:
-        EvoError: unreadable TOML, an unknown key (with a suggestion), a value that does not fit.
+        EvoError: The TOML cannot be read, a key is unknown (with a suggestion), a value is invalid, or an operator needs a
+            language model and only the catalogue is configured.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -140,12 +147,12 @@ def load(path: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str]
 
 
 def freeze(config: Config) -> str:
-    """The resolved configuration as TOML; `thaw(freeze(c)) == c`."""
+    """Return the resolved configuration as TOML. `thaw` reads it back without loss."""
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
 def thaw(path: Path) -> Config:
-    """The frozen configuration of a run."""
+    """Read the frozen configuration of a run."""
     return validated(_read_toml(path), str(path))
 
 
@@ -159,7 +166,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """`EVO_*` as dotted keys; names of the package's own that are no keys are left out."""
+    """Return `EVO_*` variables by dotted key, without the package's variables that are not configuration keys."""
     own = {"EVO_DEBUG", "EVO_CATALOGUE_TOKEN"}
     return [
         (name.removeprefix("EVO_").lower().replace("__", "."), value)
@@ -185,10 +192,10 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def validated(values: dict[str, Any], source: str) -> Config:
-    """The configuration of nested values that came from `source`.
+    """Validate nested values from `source`, which error messages name.
 
     Raises:
-        EvoError: an unknown key, with a suggestion, or a value that does not fit.
+        EvoError: A key is unknown (with a suggestion), or a value is invalid.
     """
     try:
         return Config.model_validate(values)
@@ -199,12 +206,12 @@ def validated(values: dict[str, Any], source: str) -> Config:
             near = difflib.get_close_matches(where, known_keys(), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known_keys())}"
             raise EvoError(f"{source}: unknown key {where!r}", hint=hint, kind="config") from None
-        found = "…" if where == "model" else json.dumps(first["input"], default=str)  # a key may be in it
+        found = "…" if where == "model" else json.dumps(first["input"], default=str)  # it may contain an API key
         raise EvoError(f"{source}: {where}: {first['msg']}, found {found}", kind="config") from None
 
 
 def known_keys() -> list[str]:
-    """Every key, dotted, in the order of the tables."""
+    """Return all keys as dotted names, in the order of the tables."""
     keys = []
     for name, field in Config.model_fields.items():
         kinds = [t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type)]

@@ -1,4 +1,4 @@
-"""`[[model]]`: one who answers, and what is known of the usual servers."""
+"""`[[model]]`: settings of a model, and presets for common servers."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from evo.config.tables import Table
 
 CATALOGUE = "catalogue"
-"""The `name` in `[[model]]` that means the built-in proposer."""
+"""The `name` in `[[model]]` that selects the catalogue."""
 OPENAI_URL = "https://api.openai.com/v1"
 
 _OURS = {"model", "messages", "n", "seed", "stream", "stream_options", "max_tokens", "max_completion_tokens"}
@@ -20,12 +20,12 @@ PresetName = Literal["openai", "gateway", "ollama", "lmstudio", "vllm", "llamacp
 
 @dataclass(frozen=True)
 class Preset:
-    """A kind of server.
+    """Defaults for one kind of server.
 
     Attributes:
-        base_url: where it listens unless told otherwise; empty where there is no such place.
-        limit: the parameter that bounds an answer, in tokens.
-        advice: what its users should know, in a line; empty for nothing.
+        base_url: Default address. "" if there is none.
+        limit: Name of the request parameter that limits an answer, in tokens.
+        advice: One line of advice for users of the server. "" for none.
     """
 
     base_url: str
@@ -51,62 +51,64 @@ PRESETS: dict[str, Preset] = {
 
 
 class Model(Table):
-    """`[[model]]`: one who answers; several share the asking. Its kind is told by `command`, `gguf`, `answers_from`, else by
-    an address or a preset; with none of them and the name `catalogue`, it is the built-in proposer.
+    """`[[model]]`: a model that answers prompts. Several models share the candidates of a run.
+
+    `command`, `gguf` or `answers_from` determines the kind. Otherwise, the model is an endpoint if it has `base_url`, `preset`
+    or a name other than `catalogue`, and the built-in proposer if not.
     """
 
     name: str = CATALOGUE
-    """The model's name at the endpoint; `catalogue` is the built-in offline proposer."""
+    """Name of the model at the endpoint. `catalogue` selects the built-in offline proposer."""
     label: str | None = None
-    """What it is called here and in the lineage, where two have the same name; default its name."""
+    """Name in this configuration and in the lineage, to distinguish models with the same name. Defaults to `name`."""
     preset: PresetName | None = None
-    """The kind of server: openai, gateway, ollama, lmstudio, vllm, llamacpp or mlx. It fills in the usual address."""
+    """Kind of server: openai, gateway, ollama, lmstudio, vllm, llamacpp or mlx. Sets the default address."""
     base_url: str | None = None
-    """Of an OpenAI-compatible endpoint; default the preset's, else OPENAI_BASE_URL, else OpenAI's own."""
+    """URL of an OpenAI-compatible endpoint. Defaults to the preset's, then OPENAI_BASE_URL, then OpenAI's."""
     key_variable: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key; the key itself is never stored."""
+    """Environment variable that holds the API key. The key itself is never stored."""
     command: tuple[str, ...] = ()
-    """Program and arguments that read the prompt on standard input and write the answer on standard output."""
+    """Program and arguments. The program reads the prompt from standard input and writes the answer to standard output."""
     environment: tuple[str, ...] = ()
-    """Environment variables that `command` may see beside PATH, HOME and LANG."""
+    """Environment variables passed to `command` besides PATH, HOME and LANG."""
     gguf: str | None = None
-    """File of a local model, served on this machine by llama.cpp for as long as a session runs (extra `local`)."""
+    """GGUF file of a local model. llama.cpp serves it on this machine during a session (extra `local`)."""
     answers_from: str | None = None
-    """A run whose recorded answers are given again, with no endpoint."""
+    """Run whose recorded answers are replayed, without an endpoint."""
     weight: float = Field(1.0, ge=0.0, allow_inf_nan=False)
-    """Share of the candidates that ask it, against the other models' weights."""
+    """Share of candidates that use this model, relative to the weights of the other models."""
     price_in: float | None = Field(None, ge=0.0, allow_inf_nan=False)
-    """US dollars a million input tokens; a money budget needs it of every endpoint, 0 where one is free."""
+    """Price in US dollars per million input tokens. Required for every endpoint if `budget.usd` is set. 0 for a free endpoint."""
     price_out: float | None = Field(None, ge=0.0, allow_inf_nan=False)
-    """US dollars a million output tokens."""
+    """Price in US dollars per million output tokens."""
     context_length: int | None = Field(None, ge=1024)
-    """Tokens of prompt and answer together; a prompt that does not fit is cut, or refused, before it is sent."""
+    """Maximum number of tokens in prompt and answer together. A prompt that is too long is cut or refused before it is sent."""
     max_tokens: int = Field(16384, ge=256)
-    """Output limit of one answer, in tokens."""
+    """Maximum length of an answer in tokens."""
     temperature: float | None = Field(1.0, ge=0.0, le=2.0)
-    """Of the sampling; the catalogue ignores it."""
+    """Sampling temperature. The catalogue ignores it."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of every request, as they are."""
+    """Extra fields sent unchanged with every request."""
     connect_seconds: float = Field(15.0, gt=0.0)
-    """Until the endpoint takes a connection."""
+    """Timeout in seconds for connecting to the endpoint."""
     first_token_seconds: float = Field(600.0, gt=0.0)
-    """Until an answer begins; a large prompt on a CPU takes minutes."""
+    """Timeout in seconds until an answer begins. A large prompt on a CPU takes minutes."""
     stall_seconds: float = Field(60.0, gt=0.0)
-    """Of silence within an answer, after which it is given up and asked for again."""
+    """Timeout in seconds between parts of an answer. A stalled answer is abandoned and requested again."""
     timeout_seconds: float = Field(1800.0, gt=0.0)
-    """Of one whole answer."""
+    """Timeout in seconds for a complete answer."""
     retries: int = Field(5, ge=0)
-    """Of one request that met 429, 5xx, a lost connection or a stalled answer, with growing pauses, before the endpoint counts
-    as down.
+    """Maximum number of retries of a request after 429, 5xx, a lost connection or a stalled answer, with increasing delays.
+    After the last one, the endpoint counts as down.
     """
     concurrency: int = Field(8, ge=1)
-    """Requests in flight."""
+    """Maximum number of requests in flight."""
     requests_per_minute: float | None = Field(None, gt=0.0)
-    """Rate limit; none means the endpoint's own."""
+    """Limit on requests per minute. If unset, only the endpoint's own limit applies."""
     tokens_per_minute: float | None = Field(None, gt=0.0)
-    """Rate limit on input and the most output; none means the endpoint's own."""
+    """Limit on tokens per minute, counting input and maximum output. If unset, only the endpoint's own limit applies."""
     faults: str = ""
-    """For the catalogue alone: how it answers badly, e.g. `truncated=0.1,429=0.1` (see `evo catalogue serve --help`)."""
+    """Faults that the catalogue simulates, e.g. `truncated=0.1,429=0.1` (see `evo catalogue serve --help`). Catalogue only."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -128,7 +130,7 @@ class Model(Table):
 
     @property
     def kind(self) -> str:
-        """`catalogue`, `endpoint`, `command`, `gguf` or `answers`."""
+        """Return the kind of model: `catalogue`, `endpoint`, `command`, `gguf` or `answers`."""
         if self.command:
             return "command"
         if self.gguf is not None:
@@ -140,12 +142,12 @@ class Model(Table):
 
     @property
     def is_catalogue(self) -> bool:
-        """Whether the built-in proposer answers."""
+        """Return whether the model is the catalogue."""
         return self.kind == CATALOGUE
 
     @property
     def called(self) -> str:
-        """What it is called here and in the lineage."""
+        """Return the name of the model in this configuration and in the lineage."""
         if self.label or self.kind in ("endpoint", CATALOGUE):
             return self.label or self.name
         if self.name != CATALOGUE:
@@ -156,17 +158,20 @@ class Model(Table):
 
     @property
     def prompt_limit(self) -> int | None:
-        """Tokens that a prompt may have: what its context leaves beside a whole answer, or half of it; None where unknown."""
+        """Return the maximum number of tokens in a prompt, or None if `context_length` is not set.
+
+        The limit is `context_length` minus `max_tokens`, and at least half of `context_length`.
+        """
         if self.context_length is None:
             return None
         return max(self.context_length - self.max_tokens, self.context_length // 2)
 
     @property
     def is_free(self) -> bool:
-        """Whether no money is asked for its answers: it runs here, and no price says otherwise."""
+        """Return whether answers cost no money: the model is not an endpoint and has no price."""
         return self.kind != "endpoint" and self.price_in is None and self.price_out is None
 
     @property
     def known(self) -> Preset:
-        """What is known of its kind of server."""
+        """Return the preset of the model. Without one, return a preset with no address."""
         return PRESETS[self.preset] if self.preset else Preset("")

@@ -1,4 +1,4 @@
-"""The tables of the configuration, but for `[[model]]`."""
+"""Configuration tables, except `[[model]]`."""
 
 from typing import Literal
 
@@ -6,120 +6,120 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Table(BaseModel):
-    """Unknown keys are refused, values do not change, and the text below a key is its documentation."""
+    """Immutable configuration table. Unknown keys are refused. The docstring below a key documents the key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Selection(Table):
-    """`[selection]`: who may be a parent."""
+    """`[selection]`: how survivors and parents are selected."""
 
     rule: Literal["loss", "nsga2", "score"] = "loss"
-    """loss: the lowest loss within `max_cost`; nsga2: the pair (loss, cost); score: tournament on loss + weight × minutes."""
+    """loss: lowest loss within `max_cost`. nsga2: pair (loss, relative cost). score: tournament on loss + weight × minutes."""
     max_cost: float = Field(1.25, ge=1.0)
-    """Times the baseline's cost; `inf` takes the clock out of the search."""
+    """Maximum relative cost for rule `loss`; the baseline's is 1. With `inf`, rule `loss` does not depend on measured time."""
     weight: float = Field(0.01, ge=0.0, allow_inf_nan=False)
-    """Of a minute, in nats, for `score`."""
+    """Weight of one minute in nats, for rule `score`."""
     tournament: int = Field(3, ge=1)
-    """Candidates drawn for one parent; the best of them is it."""
+    """Number of candidates drawn per tournament. The best becomes the parent."""
     clearly_worse: float = Field(0.05, ge=0.0)
-    """Nats over the baseline's loss from which on a candidate is no parent, however fast it is, while there are others."""
+    """Maximum loss of a parent above the baseline's, in nats, at any relative cost. Ignored if no candidate meets it."""
 
 
 class Variation(Table):
-    """`[variation]`: what a child is made of. Weights are relative; 0 turns an operator off."""
+    """`[variation]`: how children are made. Operator weights are relative, and 0 disables an operator."""
 
     crossover: float = Field(0.3, ge=0.0, le=1.0)
     """Probability that a child has two parents."""
     immigrate: float = Field(0.1, ge=0.0, le=1.0)
-    """Probability that a child is a fresh seed persona."""
+    """Probability that a child is a newly drawn seed persona, without parents."""
     restart: float = Field(0.1, ge=0.0, le=1.0)
-    """Probability that a child starts over from the baseline's files."""
+    """Probability that a child starts again from the baseline's files."""
     mutations: int = Field(2, ge=1, le=8)
-    """The most mutations of one child, at least one."""
+    """Maximum number of mutations per child. The minimum is 1."""
     swap_breakthrough: float = Field(2.0, ge=0.0)
-    """Weight: a breakthrough gives way to another mind's."""
+    """Weight: replace a breakthrough with one from another persona."""
     emphasise: float = Field(3.0, ge=0.0)
-    """Weight: a topic or direction gets a step of emphasis and moves up."""
+    """Weight: raise the emphasis of a topic or direction by one step and move it up."""
     deemphasise: float = Field(1.0, ge=0.0)
-    """Weight: it loses one and moves down."""
+    """Weight: lower the emphasis of a topic or direction by one step and move it down."""
     drop: float = Field(1.0, ge=0.0)
-    """Weight: a topic or direction is left out."""
+    """Weight: remove a topic or direction."""
     narrow_fields: float = Field(1.0, ge=0.0)
-    """Weight: half of the fields are kept."""
+    """Weight: keep half of the fields."""
     widen_fields: float = Field(1.0, ge=0.0)
-    """Weight: up to six fields of other minds are added."""
+    """Weight: add up to six fields from other personas."""
     write_breakthrough: float = Field(0.0, ge=0.0)
-    """Weight: a model writes a new breakthrough in the place of one, from what has worked; a short answer more a child."""
+    """Weight: have a model replace a breakthrough, based on what has worked. Costs one extra short answer per child."""
     sharpen_topic: float = Field(0.0, ge=0.0)
-    """Weight: a model says a topic or direction more sharply, in the persona's voice; a short answer more a child."""
+    """Weight: have a model sharpen a topic or direction in the persona's voice. Costs one extra short answer per child."""
 
 
 class Early(Table):
-    """`[early]`: trainings that are clearly losing at the evaluator's rung are stopped there."""
+    """`[early]`: early stopping of trainings that are clearly losing at the evaluator's early-stopping step."""
 
     stop: bool = True
-    """Whether any is."""
+    """Whether trainings are stopped early."""
     control: float = Field(0.1, ge=0.0, le=1.0)
-    """Share of candidates that are never stopped, drawn before anything is known of them."""
+    """Share of candidates that are never stopped, drawn independently of their results."""
     window: int = Field(40, ge=2)
-    """Of the earlier candidates that reached the rung, the last so many make the median: a search improves."""
+    """Number of latest candidates in the median loss at the early-stopping step. Older ones are ignored: a search improves."""
     least: int = Field(8, ge=2)
-    """Earlier candidates that must have reached the rung before their median there stops one."""
+    """Minimum number of earlier candidates that must have reached the early-stopping step before any training is stopped."""
 
 
 class Final(Table):
-    """`[final]`: what is trained again when a search is done."""
+    """`[final]`: which candidates are trained again after a search."""
 
     finalists: int = Field(4, ge=0)
-    """The fittest candidates of a long run, trained again on fresh seeds, which alone make the leader; 0 for none."""
+    """Number of fittest candidates of a long run to train again on fresh random seeds, which decide the leader. 0 for none."""
     seeds: int = Field(5, ge=2)
-    """Fresh seeds of each finalist."""
+    """Number of fresh random seeds per finalist."""
     least: int = Field(160, ge=0)
-    """Candidates from which on a run is long."""
+    """Minimum number of candidates in a long run."""
     verdict_seeds: int = Field(8, ge=0)
-    """Fresh seeds of the leader and of the baseline, on the test part, for the verdict; 0 for none."""
+    """Number of fresh random seeds for leader and baseline in the verdict, which uses the test part. 0 for no verdict."""
 
 
 class Workers(Table):
-    """`[workers]`: who trains."""
+    """`[workers]`: where trainings run."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """What trains; auto takes CUDA, else MPS, else the CPU."""
+    """Device for training. auto selects CUDA, else MPS, else the CPU."""
     slots: int = Field(0, ge=0)
-    """Trainings at a time; 0 means one a GPU, one on MPS, or the CPU count over `threads`."""
+    """Number of concurrent trainings. 0 for one per GPU, one on MPS, or the CPU count divided by `threads`."""
     threads: int = Field(1, ge=1)
-    """CPU threads of one training."""
+    """Number of CPU threads per training."""
     address: str | None = None
-    """Of a Ray cluster (`auto` for the one of RAY_ADDRESS); none starts Ray on this machine."""
+    """Address of a Ray cluster, or `auto` for the one in RAY_ADDRESS. If unset, Ray starts on this machine."""
 
 
 class Data(Table):
-    """`[data]`: instead of the evaluator's own text."""
+    """`[data]`: text that replaces the evaluator's own."""
 
     source: Literal["plays", "shakespeare", "folder"] | None = None
-    """Which text; none keeps the evaluator's."""
+    """Source of the text. If unset, the evaluator's text is used."""
     path: str | None = None
-    """The folder, or an existing tiny-Shakespeare file."""
+    """Path of the folder, or of an existing tiny-Shakespeare file."""
 
 
 class Budget(Table):
-    """`[budget]`: what a run may spend. No request is sent that could exceed one; nothing given means no bound."""
+    """`[budget]`: limits on what a run may spend. A request that could exceed a limit is never sent. Unset means unlimited."""
 
     usd: float | None = Field(None, gt=0.0, allow_inf_nan=False)
-    """US dollars, by the models' prices."""
+    """Maximum money cost in US dollars, at the prices of the models."""
     tokens: int | None = Field(None, gt=0)
-    """Input and output tokens."""
+    """Maximum number of input and output tokens together."""
     hours: float | None = Field(None, gt=0.0, allow_inf_nan=False)
-    """Of a session: none is asked for after it; what is in work is finished, and the verdict comes on top."""
+    """Hours per session. After them, no candidate is requested, and those in progress finish. The verdict takes extra time."""
     candidates: int | None = Field(None, gt=0)
-    """Candidates that models are asked for."""
+    """Maximum number of candidates requested from models."""
 
 
 class Prompt(Table):
-    """`[prompt]`: what a prompt tells beside the persona, the files and their result."""
+    """`[prompt]`: what a prompt contains besides the persona, the files and their result."""
 
     lessons: int = Field(0, ge=0)
-    """The most earlier changes to the same files that it tells of, with what came of them."""
+    """Maximum number of earlier changes to the same files to describe, with their outcomes."""
     second_parent: bool = False
-    """Whether it shows the files of a second parent."""
+    """Whether to show the files of a second parent."""

@@ -20,7 +20,7 @@ class Mend:
 
 
 # UTF-8 decoded as Mac OS Roman: two bytes that begin with C3, C4 or C5 (letters with diacritics), or three bytes that
-# begin with E2 80 (dashes, quotes). Other pairs are ambiguous: in "l’été", "’é" would decode to an Armenian letter.
+# begin with E2 80 (dashes, quotes). Other pairs are ambiguous: "’é" in "l’été" would decode to an Armenian letter.
 _CONTINUATION = bytes(range(0x80, 0xC0)).decode("mac_roman")
 _MAC_ROMAN = re.compile(f"[√ƒ≈][{re.escape(_CONTINUATION)}]|‚Ä[{re.escape(_CONTINUATION)}]")
 _MATHEMATICS = frozenset("∞±≤≥≠µ∂∑∏π∫Ω")
@@ -66,9 +66,10 @@ def _from_mac_roman(found: re.Match[str]) -> str:
 
 def _fix_encoding() -> Callable[[str], str]:
     """Import and return `ftfy.fix_encoding`."""
-    # The transitive dependency future_typing is loaded at interpreter startup by a .pth file, once for each copy of that
-    # file. It registers a codec search function that claims every name unknown to Python. The function hides the codecs
-    # that ftfy registers, and importing ftfy fails. Nothing here uses future_typing's source encoding, so unregister it.
+    # A .pth file loads the transitive dependency future_typing at interpreter startup, once for each copy of the file.
+    # future_typing registers a codec search function that claims every name unknown to Python. The function hides the
+    # codecs that ftfy registers, and importing ftfy fails. Nothing here uses future_typing's source encoding, so
+    # unregister it.
     if "future_typing" in sys.modules:
         import future_typing.codec
 

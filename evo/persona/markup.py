@@ -1,13 +1,13 @@
 """Markup of persona texts: headings, list markers, fences, bold titles, field names and emphasis.
 
-Works on one line or one item at a time.
+Each function works on a single line, item or field list.
 """
 
 import re
 from collections.abc import Mapping
 
 WHITESPACE = " \t\r\n"
-"""What may stand between words and lines. Other Unicode spaces are part of the wording and stay where they are."""
+"""Characters that separate words and lines. Other Unicode spaces are part of the wording and are kept."""
 
 ITEM_EMPHASIS: Mapping[int, str] = {
     1: " **Give this particular weight.**",
@@ -15,7 +15,7 @@ ITEM_EMPHASIS: Mapping[int, str] = {
     -1: " **Touch on this only in passing.**",
     0: " **Give this its ordinary weight.**",
 }
-"""What an item's emphasis adds to it. The sentence of 0 is written only where the item would else be misread."""
+"""Text appended to an item for each emphasis. The text for 0 is an escape, used only if the item would be misread without it."""
 
 FIELD_EMPHASIS: Mapping[int, str] = {
     1: " (of particular weight)",
@@ -23,15 +23,15 @@ FIELD_EMPHASIS: Mapping[int, str] = {
     -1: " (only in passing)",
     0: " (of ordinary weight)",
 }
-"""What a field's emphasis adds to its name; the same rule for 0."""
+"""Text appended to a field name for each emphasis. The text for 0 is the same escape as in `ITEM_EMPHASIS`."""
 
 LONGEST_FIELD = 80
-"""Most characters of a field's name."""
+"""Maximum length of a field name in characters."""
 SHORT_FIELD_WORDS = 4
-"""Most words of a name in a list that is recognised as fields by nothing but its form."""
+"""Maximum number of words in a field name if the field list was recognised by form alone."""
 
-# A marker with nothing after it, and hashes with nothing after them, count too: an emphasis appended to such a line
-# would else turn it into an item or a heading.
+# A bare marker and bare hashes also match. Otherwise, an emphasis appended to such a line would turn it into an item or
+# a heading.
 MARKER = re.compile(
     r"(?:(?P<number>[0-9]{1,9})(?P<delimiter>[.)])|(?P<bullet>[-*+•]))(?:[ \t]+(?=[^ \t\r\n])|(?=[ \t\r\n]*\Z))"
 )
@@ -63,16 +63,16 @@ def style(line: str) -> str:
 
 
 def opened_fence(line: str) -> str:
-    """Return the backticks or tildes with which a line opens a fence, with or without a list marker, or ""."""
+    """Return the backticks or tildes that open a fence, with or without a list marker before them, or ""."""
     marker = MARKER.match(line)
     fence = _FENCE.match(line[marker.end() :] if marker else line)
     return (fence["ticks"] or fence["tildes"]) if fence else ""
 
 
 def split(body: str) -> tuple[str, str, str]:
-    """Split the body of an item into (title, joint, text). Title and joint are "" without a bold title.
+    """Split the body of an item into (title, joint, text). Title and joint are "" if there is no bold title.
 
-    The title ends at the first possible place, so asterisks and colons in a title stay in it.
+    The title ends at the first closing marker, such as ":**" or "**:". Other asterisks and colons are part of the title.
     """
     if not body.startswith("**"):
         return "", "", body
@@ -90,19 +90,19 @@ def split(body: str) -> tuple[str, str, str]:
 
 
 def join(title: str, joint: str, text: str) -> str:
-    """Return the body from title, joint and text: the inverse of `split`."""
+    """Join title, joint and text into a body. Inverse of `split`."""
     return f"**{title}{joint}{text}" if title else text
 
 
 def dress(body: str, emphasis: int, words: Mapping[int, str]) -> str:
-    """Return the body with its emphasis written out. `undress` is its exact inverse."""
+    """Return the body with its emphasis as text. `undress` is the exact inverse."""
     if emphasis or _ends_emphasised(body, words):
         return body + words[emphasis]
     return body
 
 
 def undress(body: str, words: Mapping[int, str]) -> tuple[str, int]:
-    """Remove the written emphasis and return (body, emphasis)."""
+    """Remove the emphasis text from a body and return (body, emphasis)."""
     for emphasis in (1, 2, -1):
         rest = _without(body, words[emphasis])
         if rest is not None:
@@ -141,7 +141,7 @@ def is_field(name: str) -> bool:
 
 
 def is_short_field(name: str) -> bool:
-    """Return whether the name is short enough for a list of fields that no heading announces."""
+    """Return whether the name is short enough for a field list that was recognised by form."""
     return is_field(name) and len(name.split()) <= SHORT_FIELD_WORDS
 
 
@@ -149,9 +149,9 @@ _SEPARATOR = re.compile(r"[ \t]*(?:,(?:[ \t]*\r?\n[ \t]*|[ \t]+)|[、，][ \t]*(
 
 
 def cut_fields(text: str) -> list[tuple[str, str]] | None:
-    """Split a comma list into (name, separator to the next). Commas in brackets do not split.
+    """Split a comma list into pairs (name, separator after it). Commas inside brackets do not split.
 
-    Return None if brackets do not pair, because then moving a name would move the meaning of commas.
+    Return None if brackets are unbalanced: moving a name could then change which commas are inside brackets.
     """
     names: list[tuple[str, str]] = []
     open_brackets: list[str] = []
@@ -171,7 +171,10 @@ def cut_fields(text: str) -> list[tuple[str, str]] | None:
 
 
 def _without(body: str, words: str) -> str | None:
-    """Return the body without these last words, or None if it does not end in them or is empty without them."""
+    """Return the body without the suffix `words`.
+
+    Return None if the body does not end in `words`, or if the rest is empty, ends in whitespace or ends in a heading line.
+    """
     rest = body[: -len(words)]
     if not body.endswith(words) or not rest or rest[-1] in WHITESPACE:
         return None
@@ -179,7 +182,7 @@ def _without(body: str, words: str) -> str | None:
 
 
 def _ends_emphasised(body: str, words: Mapping[int, str]) -> bool:
-    """Return whether the body, written as is, would parse as emphasised or as the escape of such a body."""
+    """Return whether the unchanged body would be parsed as an emphasised body or as an escaped one."""
     while (rest := _without(body, words[0])) is not None:
         body = rest
     return any(_without(body, words[emphasis]) is not None for emphasis in (1, 2, -1))

@@ -1,6 +1,6 @@
-"""Data model of a persona: frozen values, and operations that keep them well formed.
+"""Data model of a persona: immutable values, and operations that keep them well formed.
 
-This module owns the layout of a section whose items changed. It reads no text, opens no file and draws nothing at random.
+This module decides the layout of a section whose items change. It parses no persona text, does no I/O and uses no randomness.
 """
 
 import json
@@ -13,13 +13,13 @@ from evo.errors import EvoError
 from evo.persona import markup
 
 Kind = Literal["breakthroughs", "topics", "directions", "fields", "fixed"]
-"""The part a section plays. All but "fixed" are varied, and a persona has at most one section of each of those."""
+"""Kind of a section. Variation changes every kind but "fixed". A persona has at most one section of each varied kind."""
 VARIED: tuple[Kind, ...] = ("breakthroughs", "topics", "directions", "fields")
-"""The kinds that variation may touch, in the order of the seeds."""
+"""Kinds that variation may change, in the order of the built-in seed personas."""
 
 
 class PersonaError(EvoError):
-    """Refused persona text, file or name: where, what was found and what was expected."""
+    """Error for an invalid persona text, file or name."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, kind="persona")
@@ -27,18 +27,19 @@ class PersonaError(EvoError):
 
 @dataclass(frozen=True)
 class Item:
-    """One gene in a section with its layout verbatim.
+    """One gene of a section, with its exact layout.
 
     Args:
-        title: Bold title without asterisks and closing colon. "" if there is none, and for a field.
-        text: Text after the title without surrounding white space; for a field, its name. May hold several lines.
+        title: Bold title without asterisks and closing colon. "" for a field, and for an item without a title.
+        text: Text after the title, without surrounding whitespace. For a field, its name. May span several lines.
         emphasis: -1 (in passing), 0, 1 (weighty) or 2 (before everything else).
-        marker: "1. ", "2) ", "- ", "* "; "" for a field.
-        joint: Characters between title and text, such as ":** "; "" without a title.
-        gap: White space up to the next item, the tail of the section or its end.
+        marker: List marker, such as "1. ", "2) ", "- " or "* ". "" for a field.
+        joint: Characters between title and text, such as ":** ". "" without a title.
+        gap: Text after the item, up to the next item, the tail or the end of the section: whitespace, or the separator
+            after a field.
 
     Raises:
-        ValueError: The emphasis is another number.
+        ValueError: The emphasis is not -1, 0, 1 or 2.
     """
 
     title: str
@@ -59,22 +60,22 @@ class Item:
 
     @property
     def body(self) -> str:
-        """Return title, joint and text as written, without marker and emphasis."""
+        """Return title, joint and text as one string, without marker and emphasis."""
         return markup.join(self.title, self.joint, self.text)
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a persona under its heading.
+    """One section of a persona, with its heading.
 
     Args:
         kind: Kind of the section.
         heading: Line of the heading with its line ending.
-        lead: Text between heading and first item, verbatim.
-        items: The genes; () if the kind is "fixed".
-        tail: Text after the last item's gap, verbatim; in a fixed section, everything under the heading.
-        by_form: Whether the kind was recognised by form and not by the heading. Such a section must keep its
-            form; see `least` and `takes`.
+        lead: Exact text between the heading and the first item.
+        items: Genes of the section. () if the kind is "fixed".
+        tail: Exact text after the last item's gap. In a fixed section, everything below the heading.
+        by_form: Whether the kind was recognised by form instead of by heading. Such a section must keep its form. See
+            `least` and `takes`.
     """
 
     kind: Kind
@@ -86,13 +87,14 @@ class Section:
 
     @property
     def least(self) -> int:
-        """Return the smallest allowed number of items: 4 in a comma list recognised by form, else 1."""
+        """Return the minimum number of items: 4 in a field list recognised by form, else 1."""
         return 4 if self.by_form and self.kind == "fields" else 1
 
     def takes(self, item: Item) -> bool:
-        """Return whether an item of any persona can be written into this section and parsed back.
+        """Return whether an item, from any persona, can be written into this section and parsed back.
 
-        A list of fields takes names only. A list recognised by form takes titled items or short names only.
+        A field list accepts only names. A section recognised by form accepts only titled items, or short names if it is a
+        field list.
         """
         if self.kind == "fixed":
             return False
@@ -103,13 +105,13 @@ class Section:
         return fits and bool(laid.title or not self.by_form)
 
     def with_items(self, items: Iterable[Item]) -> "Section":
-        """Return the section with these items, in this order, in its own layout.
+        """Return the section with the given items, in order, and the layout of this section.
 
-        Numbers count on from the first one found. Items are separated by the most common gap, and the last gap is
-        kept. A new item takes the marker, joint and line endings of this section.
+        Numbering continues from the current first number. Items are separated by the most common gap, and the last gap is
+        kept. New items get the marker, joint and line endings of this section.
 
         Raises:
-            ValueError: The section is fixed, there are fewer than `least` items, or it does not take one of them.
+            ValueError: The section is fixed, there are fewer than `least` items, or an item cannot be written into the section.
         """
         items = tuple(items)
         if self.kind == "fixed":
@@ -148,13 +150,13 @@ class Section:
         return [f"{start + place}{after}" for place in range(count)]
 
     def _in_style(self, item: Item) -> Item:
-        """Return the item with the joint and line endings of this section, unless it is its own."""
+        """Return the item with the joint and line endings of this section. Items already in the section are not changed."""
         if any((item.title, item.joint, item.text) == (own.title, own.joint, own.text) for own in self.items):
             return item
         text = item.text.replace("\r\n", "\n").replace("\n", self._line_ending)
         if not item.title:
             return replace(item, text=text, joint="")
-        # A joint that breaks the line could put what was the middle of a line at the start of one.
+        # With a joint that contains a line break, text from the middle of a line could land at a line start.
         joint = _most_common([own.joint for own in self.items if own.title and own.text and "\n" not in own.joint])
         for choice in filter(None, (joint, item.joint)):
             choice = choice if text else choice.rstrip(markup.WHITESPACE)
@@ -165,14 +167,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Persona:
-    """Structured form of a prompt. `grammar.render` writes all parts but the name in order.
+    """Structured form of a prompt. `grammar.render` writes all parts except the name, in order.
 
     Args:
-        name: Name, read from the identity.
-        identity: Prose up to the paragraph of the task, verbatim.
-        task: Last paragraph before the first section without its last sentence, verbatim; "" if there is none.
-        stance: That last sentence; "" if the task is a single sentence.
-        gap: Text between stance and first section, verbatim.
+        name: Name found in the identity.
+        identity: Exact prose before the task paragraph.
+        task: Exact text of the last paragraph before the first section, without the stance. "" if there is no such paragraph.
+        stance: Last sentence of the task paragraph. "" if the paragraph is a single sentence.
+        gap: Exact text between the stance and the first section.
         sections: Sections in the order of the text.
     """
 
@@ -184,34 +186,34 @@ class Persona:
     sections: tuple[Section, ...]
 
     def section(self, kind: Kind) -> Section | None:
-        """Return the section of a varied kind, or None. Always None for "fixed"."""
+        """Return the section of a varied kind, or None if there is none. Always return None for "fixed"."""
         return next((section for section in self.sections if section.kind == kind != "fixed"), None)
 
     def with_section(self, section: Section) -> "Persona":
-        """Return the persona with the section of that kind replaced.
+        """Return the persona with `section` in place of its section of the same kind.
 
         Raises:
-            ValueError: The persona has no varied section of that kind.
+            ValueError: The persona has no varied section of the same kind.
         """
         if self.section(section.kind) is None:
             raise ValueError(f"expected a section of one of {sorted(self.genes())}, found one of {section.kind!r}")
         return replace(self, sections=tuple(section if old.kind == section.kind else old for old in self.sections))
 
     def genes(self) -> dict[Kind, list[str]]:
-        """Return the titles or names of the genes of each varied kind, in order."""
+        """Return the gene labels (titles or texts) of each varied kind, in order."""
         return {s.kind: [item.label for item in s.items] for s in self.sections if s.kind != "fixed"}
 
 
 def to_json(persona: Persona) -> str:
-    """Return the persona as one line of JSON without loss."""
+    """Return a lossless, one-line JSON form of the persona."""
     return json.dumps(asdict(persona), ensure_ascii=False)
 
 
 def from_json(text: str) -> Persona:
-    """Return the persona that `to_json` wrote.
+    """Parse the output of `to_json`.
 
     Raises:
-        PersonaError: The text is not JSON or has another shape.
+        PersonaError: The text is not JSON, or not the JSON of a persona.
     """
     try:
         fields = json.loads(text)

@@ -1,12 +1,12 @@
-"""Sentences of the prose before the first section: the name of the persona and its stance.
+"""Sentence splitting of the prose before the first section, to find the persona's name and stance.
 
-This module defines where a sentence ends. It never changes a character.
+This module defines where a sentence ends. It never changes the text.
 """
 
 import re
 from collections.abc import Iterator
 
-_LONGEST_NAME = 60  # characters; a longer "name" is a description, of which the first words serve
+_LONGEST_NAME = 60  # characters; a longer "name" is a description, and only its first words are used
 _FIRST_WORDS = 4
 _SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]*]*(?=[ \t\r\n]+[^ \t\r\n])|[。！？]+(?=[^ \t\r\n])")
 _ABBREVIATIONS = {"dr", "mr", "mrs", "ms", "st", "prof", "sr", "jr", "e.g", "i.e", "vs", "cf", "etc", "no"}
@@ -15,7 +15,7 @@ _NAME_END = re.compile(r"[,;:(，、。]|\s[-–—]\s|—|\s(?:who|whom|whose|k
 
 
 def sentence_ends(text: str) -> Iterator[int]:
-    """Yield the offset after each sentence that another sentence follows."""
+    """Yield the end offset of each sentence except the last."""
     for end in _SENTENCE_END.finditer(text):
         word = text[: end.start()].rsplit(None, 1)[-1:] or [""]
         bare = word[0].lstrip("(\"'“‘")
@@ -26,7 +26,7 @@ def sentence_ends(text: str) -> Iterator[int]:
 
 
 def split_stance(paragraph: str) -> tuple[str, str]:
-    """Split a paragraph before its last sentence. A paragraph of one sentence has no stance: (paragraph, "")."""
+    """Split a paragraph into (task, stance) before its last sentence. Return (paragraph, "") if it has only one sentence."""
     ends = list(sentence_ends(paragraph))
     if not ends:
         return paragraph, ""
@@ -35,7 +35,7 @@ def split_stance(paragraph: str) -> tuple[str, str]:
 
 
 def name_of(identity: str) -> str:
-    """Return the name of the persona: NAME in "You are NAME, ..." and similar, else the first words of the identity."""
+    """Return the persona's name: NAME in "You are NAME, ..." and similar openings, else the first words of the identity."""
     words = " ".join(identity.split())
     said = _OPENING.sub("", words, count=1) if _OPENING.match(words) else words
     first = next(sentence_ends(said), len(said))

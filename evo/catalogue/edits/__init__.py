@@ -1,4 +1,4 @@
-"""The edits that the catalogue knows, by theme; each is a source transformation that applies whole or not at all."""
+"""Edits of the catalogue, by theme. Each edit is a source transformation that applies completely or not at all."""
 
 import hashlib
 
@@ -30,9 +30,9 @@ EDITS: tuple[Edit, ...] = (
     *averaging.EDITS,
     *schedules.EDITS,
 )
-"""Every edit, in a fixed order."""
+"""All edits, in a fixed order."""
 
 VERSION = hashlib.sha256(repr(EDITS).encode()).hexdigest()[:12]
-"""A hash of all that the edits are and say."""
+"""Hash of all fields of all edits."""
 
 __all__ = ["EDITS", "FILES", "MODEL", "TRAIN", "VERSION", "Change", "Edit"]

@@ -1,4 +1,4 @@
-"""How tokens look at each other: keys and values, heads, gates, and mixers that stand in for attention."""
+"""Edits of attention: keys and values, heads, gates, and mixers that replace attention."""
 
 from evo.catalogue.edits.core import MODEL, Edit, above, before, swap
 from evo.catalogue.edits.insertion import SIZED, in_attention, in_gpt, on_heads, on_stream, pass_to_attention, size
@@ -49,7 +49,7 @@ class GatedAverage(nn.Module):
 """
 
 _MIXED = (MODEL, r"block\.attn = \w+\(config\)")
-"""Every other layer has already something else instead of attention."""
+"""Mark of code in which every other layer already uses another mixer instead of attention."""
 
 
 def _mixer(name: str) -> str:

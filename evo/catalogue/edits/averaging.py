@@ -1,4 +1,4 @@
-"""Weights that are averaged over time, and gradients and decay that are treated by hand around a step."""
+"""Edits that average weights over time, or change gradients and weight decay around an optimizer step."""
 
 from evo.catalogue.edits.core import TRAIN, Change, Edit, swap
 from evo.catalogue.edits.insertion import (

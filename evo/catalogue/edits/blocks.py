@@ -1,4 +1,4 @@
-"""How blocks are built and stacked: depth and width, branches in parallel, gates on branches, dropout."""
+"""Edits of blocks: depth and width, parallel branches, gates on branches, and dropout."""
 
 from evo.catalogue.edits.core import MODEL, Change, Edit, swap
 from evo.catalogue.edits.insertion import SIZED, in_block, on_stream, size
@@ -20,7 +20,7 @@ EDITS = (
         unless=SIZED,
         ways=(
             (size("n_layer", r"\1 // 2"), size("n_embd", r"\1 * 3 // 2")),
-            # Half as many already: only wider.
+            # The depth is already halved, so only widen.
             (Change(MODEL, r"n_layer: int = \d+ // 2$", r"\g<0>", "GPTConfig"), size("n_embd", r"\1 * 3 // 2")),
         ),
         weight=0.8,

@@ -1,7 +1,7 @@
-"""What an edit is: anchored replacements in `model.py` and `train_mps.py` that each need exactly one match.
+"""Edits as anchored replacements in `model.py` and `train_mps.py`, each of which needs exactly one match.
 
-An edit that does not find its anchors, or finds one twice, does not apply; it never guesses. Insertions leave their
-anchor in place, so that edits of different places compose in any order. Nothing here reads or runs a file.
+An edit applies only if each of its anchors matches exactly once. Insertions keep their anchor, so edits at different places
+compose in any order. This module neither reads nor runs files.
 """
 
 import re
@@ -12,24 +12,24 @@ from functools import cache
 
 MODEL, TRAIN = "model.py", "train_mps.py"
 FILES = (TRAIN, MODEL)
-"""The files that edits know, in the order in which answers hold them."""
+"""Files that edits can change, in the order of an answer."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One replacement in one file: `pattern` (a regular expression, ^ and $ at lines) must match exactly once.
+    """Replacement in one file. `pattern`, a regular expression with ^ and $ at line boundaries, must match exactly once.
 
-    `within` is the name of a top-level function or class to which the search is limited.
+    `within` names a top-level function or class that limits the search.
     """
 
     file: str
     pattern: str
     new: str
-    """The replacement, in which \\1 and \\g<0> stand for what was matched."""
+    """Replacement, in which \\1 and \\g<0> refer to the match."""
     within: str | None = None
 
     def apply(self, text: str) -> str | None:
-        """`text` changed, or None where the anchor is not there exactly once."""
+        """Return the changed text, or None if `pattern` or `within` does not match exactly once."""
         start, end = 0, len(text)
         if self.within is not None:
             place = _only(rf"^(?:class|def) {self.within}\b.*\n(?:(?:[ \t)].*)?\n)*", text)
@@ -43,34 +43,34 @@ class Change:
 
 
 Way = tuple[Change, ...]
-"""Changes that are all made, in turn, or not at all."""
+"""Changes that apply in order, all or none."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A known change to the training of a small GPT, as a transformation of source text."""
+    """Known change to the model or training of a small GPT, as a transformation of source text."""
 
     name: str
-    """snake_case; it stands in the answer's first line."""
+    """Name in snake_case, shown in the first line of an answer."""
     says: str
-    """One plain sentence of what it does, for the answer."""
+    """Sentence in the answer that describes the edit."""
     words: tuple[str, ...]
-    """Beginnings of words and phrases, in lower case, that tie it to what a persona says."""
+    """Prefixes of words and phrases, in lower case, that match the edit to the text of a persona."""
     mark: tuple[str, str]
-    """A file and a pattern that is found in it where, and only where, the code already has the edit."""
+    """File and pattern. The pattern matches if and only if the code already has the edit."""
     ways: tuple[Way, ...]
-    """Tried in order; the first that can be made whole is."""
+    """Alternative ways to make the edit. The first that applies completely is used."""
     weight: float = 1.0
-    """How readily it is drawn before a persona says anything."""
+    """Weight in the draw of edits, before the persona is taken into account."""
     unless: tuple[str, str] | None = None
-    """A file and a pattern: code in which it is found holds an alternative, to which this edit is not added."""
+    """File and pattern. The edit does not apply to code that matches, because it already has an alternative."""
 
     def present(self, files: Mapping[str, str]) -> bool:
-        """Whether the code already has this edit."""
+        """Return whether the code already has this edit."""
         return _found(self.mark, files)
 
     def apply(self, files: Mapping[str, str]) -> dict[str, str] | None:
-        """All of `files` with the edit made, or None where it is present or does not apply to this code."""
+        """Return all files with the edit applied, or None if the edit is already present or does not apply."""
         if self.present(files) or (self.unless is not None and _found(self.unless, files)):
             return None
         for way in self.ways:
@@ -81,43 +81,43 @@ class Edit:
 
 
 def swap(file: str, old: str, new: str, within: str | None = None) -> Change:
-    """A change of the literal text `old` into the literal text `new`."""
+    """Replace the literal text `old` with the literal text `new`."""
     return Change(file, re.escape(old), _literal(new), within)
 
 
 def before(file: str, anchor: str, indent: int, code: str, within: str | None = None) -> Change:
-    """`code`, indented by `indent` spaces, before the line that begins with the pattern `anchor`, at any indent."""
+    """Insert `code`, indented by `indent` spaces, before the line that starts with the pattern `anchor` at any indentation."""
     return Change(file, rf"^(?=[ ]*{anchor})", inserted(indent, code), within)
 
 
 def after(file: str, anchor: str, indent: int, code: str, within: str | None = None) -> Change:
-    """The same after the line that begins with `anchor`."""
+    """Insert `code`, indented by `indent` spaces, after the line that starts with the pattern `anchor` at any indentation."""
     return Change(file, rf"^[ ]*{anchor}.*\n", r"\g<0>" + inserted(indent, code), within)
 
 
 def above(file: str, name: str, code: str) -> Change:
-    """`code` as a top-level definition of its own above the definition of `name`."""
+    """Insert `code` as a top-level definition above the definition of `name`."""
     return Change(file, rf"^(?=(?:class|def) {name}\b)", inserted(0, code) + "\n\n")
 
 
 def indented(indent: int, code: str) -> str:
-    """`code` without its own indentation and outer blank lines, indented by `indent` spaces, with a final newline."""
+    """Dedent `code`, strip outer blank lines, indent it by `indent` spaces and end it with a newline."""
     return textwrap.indent(textwrap.dedent(code).strip("\n"), " " * indent) + "\n"
 
 
 def inserted(indent: int, code: str) -> str:
-    """The same as the `new` of a change."""
+    """Return the result of `indented`, escaped for use as the `new` of a change."""
     return _literal(indented(indent, code))
 
 
 def choices(file: str, variants: Mapping[str, str], chosen: str, origins: Sequence[str] = ()) -> tuple[Way, ...]:
-    """The ways to put the text of variant `chosen` where another stands (one of `origins`, or any)."""
+    """Return the ways to replace another variant (one of `origins`, or any) with the variant `chosen`."""
     others = origins or [name for name in variants if name != chosen]
     return tuple((swap(file, variants[other], variants[chosen]),) for other in others)
 
 
 def marked(file: str, text: str) -> tuple[str, str]:
-    """The mark of a literal text."""
+    """Return a mark that matches a literal text."""
     return file, re.escape(text)
 
 
@@ -137,7 +137,7 @@ def _make(way: Way, files: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def _parses(text: str) -> bool:
-    # Not ast.parse: on CPython 3.11.7 it raises SystemError when two threads build trees at once (compare gh-106905).
+    # ast.parse raises SystemError on CPython 3.11.7 if two threads build trees at the same time (compare gh-106905).
     try:
         compile(text, "<edited>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -146,7 +146,7 @@ def _parses(text: str) -> bool:
 
 
 def _only(pattern: str, text: str) -> re.Match[str] | None:
-    """The match, where there is exactly one."""
+    """Return the match if there is exactly one, else None."""
     matches = _compiled(pattern).finditer(text)
     first = next(matches, None)
     return first if first is not None and next(matches, None) is None else None

@@ -1,4 +1,4 @@
-"""What enters the residual stream beside the tokens, and how the tokens come out of it again."""
+"""Edits of the input to the residual stream, of shortcuts along it, and of the output head."""
 
 from evo.catalogue.edits.core import MODEL, Edit, after, swap
 from evo.catalogue.edits.insertion import in_block, in_gpt, on_block_input, on_stream, removed

@@ -1,4 +1,4 @@
-"""From what weights training starts."""
+"""Edits of the initial weights."""
 
 from evo.catalogue.edits.core import MODEL, Edit, choices, indented, marked, swap
 

@@ -1,4 +1,4 @@
-"""What a block computes for each token by itself: activations, gated and sparse layers, experts, rounded weights."""
+"""Edits of the per-token layers: activations, gated and sparse layers, experts, and rounded weights."""
 
 from evo.catalogue.edits.core import MODEL, Edit, above, choices, indented, marked, swap
 from evo.catalogue.edits.insertion import in_gpt, on_loss

@@ -1,4 +1,4 @@
-"""How sizes are kept in bounds: norms of the stream, of embeddings and of weights, and the logits' cap."""
+"""Edits that bound magnitudes: norms of the residual stream, embeddings and weights, and a cap on logits."""
 
 from evo.catalogue.edits.core import MODEL, TRAIN, Edit, above, after, swap
 from evo.catalogue.edits.insertion import after_step, on_stream

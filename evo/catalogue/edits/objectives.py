@@ -1,4 +1,4 @@
-"""What training minimises; validation stays plain cross-entropy."""
+"""Edits of the training objective. Validation remains plain cross-entropy."""
 
 from evo.catalogue.edits.core import MODEL, Edit, swap
 from evo.catalogue.edits.insertion import in_gpt, on_loss

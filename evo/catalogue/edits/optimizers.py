@@ -1,4 +1,4 @@
-"""Which rule moves the weights. The rules are alternatives: one takes the place of another, with its class."""
+"""Edits that choose the optimizer. Optimizers are alternatives: each replaces the previous one, including its class."""
 
 from evo.catalogue.edits.core import TRAIN, Edit, choices, indented, marked
 

@@ -1,4 +1,4 @@
-"""Where a token stands: rotary embeddings and fixed waves instead of a learned table."""
+"""Edits of position encoding: rotary embeddings and fixed sinusoids instead of a learned table."""
 
 from evo.catalogue.edits.core import MODEL, Change, Edit, above, swap
 from evo.catalogue.edits.insertion import on_heads, removed
@@ -27,7 +27,7 @@ def waves(length, width):
 
 
 def _rotary(signature: str) -> tuple[tuple[Change, ...], ...]:
-    """Ways to rotary positions with this signature: from another rotary, or from the learned table."""
+    """Return the ways to add rotary positions with this signature: from other rotary positions, or from the learned table."""
     anew = (
         above(MODEL, "CausalSelfAttention", _ROTATE.replace("base=10000.0, share=1.0", signature)),
         on_heads("q, k = rotate(q), rotate(k)"),

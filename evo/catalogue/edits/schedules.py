@@ -1,4 +1,4 @@
-"""How fast weights move, and how that changes: by iteration, never by a clock."""
+"""Edits of the learning rate, its schedule and Adam's betas. Schedules depend on the iteration, never on time."""
 
 from evo.catalogue.edits.core import TRAIN, Change, Edit, Way, above, choices, inserted, marked
 from evo.catalogue.edits.insertion import parameter
@@ -23,7 +23,7 @@ for optimizer in optimizers:
 
 
 def _anew(curve: str) -> Way:
-    """A schedule for code that has none, whose loop begins with a look at validation batches."""
+    """Return the way to add a schedule to code that has none and validates at the start of the training loop."""
     return (
         Change(TRAIN, r"^import time$", "import math\nimport time"),
         above(TRAIN, "configure_optimizers", f"def get_lr(step):\n    ratio = step / max_iters\n{curve}"),
@@ -46,7 +46,7 @@ def _curve(name: str, says: str, words: tuple[str, ...], weight: float = 1.0) ->
 
 
 def _rate(name: str, says: str, factor: str, weight: float) -> Edit:
-    """The base rate times or over a number; one factor takes the place of another."""
+    """Return an edit that multiplies or divides the base learning rate. A new factor replaces the previous one."""
     return Edit(
         name=name,
         says=says,
