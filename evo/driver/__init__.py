@@ -1,1 +1,1 @@
-"""The driver: joins search, proposer, trainers and lineage in one loop, and owns the run folder."""
+"""Driver of a run: the run folder, and the main loop that joins search, proposer, trainers and lineage."""

@@ -1,6 +1,7 @@
-"""Budget of a run: a request reserves its largest possible price before it is sent, and is settled when its answer arrives.
+"""Budget of a run. A request reserves its highest possible price before it is sent, and is settled when it ends.
 
-So no budget is exceeded, whatever is in flight. Spending is read from the `calls` of the lineage; no other state is kept.
+Concurrent requests therefore cannot exceed a budget. Earlier spending is read from the `calls` table of the lineage. No
+other state is kept.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ class BudgetSpent(Exception):
 
 @dataclass
 class Spent:
-    """Tokens and US dollars."""
+    """Tokens and US dollars spent."""
 
     tokens: int = 0
     usd: float = 0.0
@@ -31,18 +32,18 @@ class Spent:
 
 @dataclass(eq=False)
 class Bill:
-    """Reservation for one request: the largest possible price until it is settled."""
+    """Reservation for one request. It holds the highest possible price until the request is settled."""
 
     tokens: int
     usd: float
 
 
 class Budget:
-    """Budget of a run.
+    """Limits of a run on tokens, US dollars, hours and candidates.
 
     Args:
-        settings: `[budget]`.
-        calls: Rows of the answers so far.
+        settings: The `[budget]` table of the configuration.
+        calls: Rows of the `calls` table so far.
     """
 
     def __init__(self, settings: config.Budget, calls: Iterable[Mapping[str, Any]]) -> None:
@@ -58,7 +59,7 @@ class Budget:
 
     @property
     def left_said(self) -> str:
-        """Return why no more requests are sent, if that is known before a prompt exists, else an empty string."""
+        """Return the reason if the limit on hours or candidates stops the run, else an empty string."""
         hours, candidates = self._settings.hours, self._settings.candidates
         if hours is not None and time.monotonic() - self._began >= hours * 3600:
             return f"the budget of {hours:g} hours is over"
@@ -67,10 +68,10 @@ class Budget:
         return ""
 
     def admit(self, number: int) -> None:
-        """Count a candidate that is about to be requested. An admitted candidate stays admitted.
+        """Count a candidate whose request is about to be sent. A counted candidate is never refused later.
 
         Raises:
-            BudgetSpent: The candidate exceeds the limit on candidates or hours.
+            BudgetSpent: The limit on candidates or hours is reached.
         """
         if number not in self._candidates and (said := self.left_said):
             raise BudgetSpent(said)
@@ -78,10 +79,12 @@ class Budget:
 
     @contextlib.asynccontextmanager
     async def paying(self, model: Model, messages: Iterable[Mapping[str, str]], max_tokens: int) -> AsyncIterator[Bill]:
-        """Reserve the largest possible price of one request while the block runs. The block settles the bill.
+        """Reserve the highest possible price of one request while the block runs. Wait for room if other requests are in flight.
+
+        The block sets the actual price in the yielded bill.
 
         Raises:
-            BudgetSpent: There is no room, and no request in flight whose end could make room.
+            BudgetSpent: There is no room, and no request in flight could free any.
         """
         asked = most_tokens(list(messages))
         bill = Bill(asked + max_tokens, price(model, asked, max_tokens) or 0.0)
@@ -101,6 +104,7 @@ class Budget:
                 self._landed.notify_all()
 
     def _too_much(self, bill: Bill) -> str:
+        """Return the reason if a bill has no room in the budget, else an empty string."""
         usd, tokens = self._settings.usd, self._settings.tokens
         bills = [*self._flying, bill]
         if usd is not None and self.spent.usd + sum(one.usd for one in bills) > usd + 1e-12:
@@ -114,12 +118,12 @@ class Budget:
 
 
 def counted(call: Mapping[str, Any]) -> int:
-    """Return the tokens of an answer as the endpoint counts them, else an upper bound."""
+    """Return the tokens of a call as reported by the endpoint, or an upper bound if it reports none."""
     if call["input_tokens"] is not None and call["output_tokens"] is not None:
         return int(call["input_tokens"]) + int(call["output_tokens"])
     return sum(most_counted(json.loads(call["messages"]), call["response"] or "", call["reasoning"] or ""))
 
 
 def most_counted(messages: Sequence[Mapping[str, str]], text: str, reasoning: str) -> tuple[int, int]:
-    """Return upper bounds of the input and output tokens of a request whose endpoint counts none."""
+    """Return upper bounds of the input and output tokens, for an endpoint that reports no counts."""
     return most_tokens(messages), len(text.encode()) + len(reasoning.encode())

@@ -1,6 +1,6 @@
-"""Start or join Ray, watch it while it runs, and remove what it leaves behind. No other module starts Ray.
+"""Ray for a run: start or join a cluster, watch it, and clean up after it. No other module starts Ray.
 
-Reading commands never import Ray, because the import takes seconds.
+Read-only commands never import Ray, because the import takes seconds.
 """
 
 import asyncio
@@ -24,19 +24,22 @@ from evo.trainer.device import Device
 
 _PREFIX = "evo-ray-"
 _OWNER = "owner"
-"""File in our session folder that the driver holds locked for as long as it lives, however it dies."""
+"""File in the session folder that the driver keeps locked. The lock is released when the driver ends, even if it is killed."""
 _MISSES = 3
-"""Seconds in a row without Ray, after which it is dead."""
+"""Consecutive failed checks, about one second apart, after which Ray counts as dead."""
 _ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""With 0, Ray takes 127.0.0.1 for this machine's address on Linux too, as it does on macOS, and listens there alone."""
+"""Environment variable. With value 0, Ray on Linux takes 127.0.0.1 as the address of this machine, as on macOS.
+
+Ray then listens only on that address.
+"""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Ray, started or joined.
+    """Ray cluster that was started or joined.
 
     Attributes:
-        ray: The module.
+        ray: The `ray` module.
         addresses: (host, port) of the two Ray servers that the driver needs.
     """
 
@@ -44,10 +47,10 @@ class Cluster:
     addresses: tuple[tuple[str, int], ...]
 
     async def check(self) -> None:
-        """Return if Ray answers within a few seconds.
+        """Check that Ray answers within a few seconds.
 
         Raises:
-            EvoError: Ray died.
+            EvoError: Ray does not answer.
         """
         for _ in range(_MISSES):
             if await self._answers():
@@ -56,10 +59,10 @@ class Cluster:
         raise EvoError("Ray died: one of its servers no longer answers", hint="`evo resume` goes on", kind="device")
 
     async def watch(self) -> None:
-        """Watch Ray and never return.
+        """Check Ray every second until cancelled. Without these checks, a dead Ray would end this process after a minute.
 
         Raises:
-            EvoError: Ray died. Without this check Ray ends the process after a minute.
+            EvoError: Ray does not answer.
         """
         while True:
             await asyncio.sleep(1.0)
@@ -68,7 +71,7 @@ class Cluster:
     async def _answers(self) -> bool:
         for host, port in self.addresses:
             try:
-                async with asyncio.timeout(5.0):  # not wait_for, which may swallow what cancels it
+                async with asyncio.timeout(5.0):  # wait_for may swallow a cancellation
                     _, writer = await asyncio.open_connection(host, port)
             except (OSError, TimeoutError):
                 return False
@@ -90,7 +93,8 @@ def ray_started(settings: Workers, device: Device, key_variables: Collection[str
     with key.without_secrets(key_variables), _session_folder(settings) as own:
         import ray
 
-        ray._private.worker.print_to_stdstream = lambda *_, **__: None  # Ray's troubles, on our stdout; we tell our own
+        # Ray prints its errors to stdout; evo reports errors itself.
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
         if own:
             own |= {
                 "num_cpus": device.slots * device.threads,
@@ -101,7 +105,7 @@ def ray_started(settings: Workers, device: Device, key_variables: Collection[str
             own = {"address": settings.address}
         try:
             ray.init(**own, logging_level=logging.CRITICAL, log_to_driver=False, namespace="evo")
-        except Exception as error:  # Ray raises many kinds, ConnectionError and ValueError among them
+        except Exception as error:  # Ray raises many types, including ConnectionError and ValueError
             raise EvoError(
                 f"Ray did not start: {str(error).splitlines()[0]}", hint="evo doctor", kind="device"
             ) from None
@@ -112,7 +116,7 @@ def ray_started(settings: Workers, device: Device, key_variables: Collection[str
 
 
 def slots(ray: Any, settings: Workers, device: Device) -> int:
-    """Return the number of trainers to start: this machine's slots, or as many as a joined cluster has room for."""
+    """Return the number of trainers to start: the slots of this machine, or those that a joined cluster has room for."""
     if not settings.address:
         return device.slots
     total = ray.cluster_resources()
@@ -121,24 +125,28 @@ def slots(ray: Any, settings: Workers, device: Device) -> int:
 
 
 def clear_leftovers() -> int:
-    """End the Ray processes of killed drivers of this user and remove their session folders.
+    """Kill the Ray processes that killed drivers of this user left behind, and remove their session folders.
 
-    A lock that ends with its driver identifies the owner of a folder. Other Ray instances and live runs are not touched.
+    A driver holds a lock in its session folder, so an unlocked folder has no driver. Other Ray instances and live runs are
+    not touched.
 
     Returns:
-        Number of processes ended.
+        Number of processes killed.
     """
     count = 0
     for owner in Path(key.short_folder()).glob(f"{_PREFIX}*/{_OWNER}"):
         with contextlib.suppress(OSError), owner.open() as file:
             if owner.parent.lstat().st_uid == os.getuid():
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError, an OSError: its driver lives
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises BlockingIOError while the driver lives
                 count += _end(owner.parent)
     return count
 
 
 def listening(ray: Any, settings: Workers) -> list[tuple[str, str, int]]:
-    """Return (process, address, port) for every port that Ray processes on this machine listen on."""
+    """Return (process, address, port) for every port that this process or Ray listens on, sorted by port.
+
+    Without a joined cluster, only the children of this process are searched for Ray processes.
+    """
     me = psutil.Process()
     processes = psutil.process_iter() if settings.address else [me, *me.children(recursive=True)]
     found = set()
@@ -155,9 +163,10 @@ def listening(ray: Any, settings: Workers) -> list[tuple[str, str, int]]:
 
 @contextlib.contextmanager
 def _session_folder(settings: Workers) -> Iterator[dict[str, Any]]:
-    """Yield the arguments that make `ray.init` start in a session folder of ours; none when a cluster is joined.
+    """Create a locked session folder and yield the `ray.init` arguments for it. Yield no arguments if a cluster is joined.
 
-    The folder is removed with all processes in it. If the block failed, the logs of Ray are kept until the next run.
+    When the block ends, the Ray processes of the folder are killed and the folder is removed. If the block failed, the
+    folder with Ray's logs is kept until the next run.
     """
     if settings.address:
         yield {}
@@ -169,7 +178,7 @@ def _session_folder(settings: Workers) -> Iterator[dict[str, Any]]:
         raise EvoError(f"Ray's session folder cannot be made: {error}", hint="make room there", kind="disk") from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        os.rename(folder / f".{_OWNER}", folder / _OWNER)  # whoever finds it, finds it locked
+        os.rename(folder / f".{_OWNER}", folder / _OWNER)  # other processes see the file only once it is locked
         try:
             yield {
                 "address": "local",
@@ -185,9 +194,9 @@ def _session_folder(settings: Workers) -> Iterator[dict[str, Any]]:
 
 
 def _end(folder: Path, *, remove: bool = True) -> int:
-    """Kill the Ray processes of a session folder, remove the folder, and return the number of processes."""
+    """Kill the Ray processes of a session folder and return their number. Remove the folder if `remove` is set."""
     killed: set[int] = set()
-    for _ in range(3):  # a raylet starts workers again until it is dead itself
+    for _ in range(3):  # a raylet restarts killed workers until it is dead itself
         here = [process for process in psutil.process_iter() if _belongs(process, folder)]
         for process in here:
             with contextlib.suppress(psutil.Error):
@@ -202,7 +211,7 @@ def _end(folder: Path, *, remove: bool = True) -> int:
 
 
 def _belongs(process: psutil.Process, folder: Path) -> bool:
-    """Return whether a process is Ray's and has a file of the session open."""
+    """Return whether a process is a Ray process of this user that names or has open a file in the session folder."""
     inside = f"{folder}{os.sep}"
     with contextlib.suppress(psutil.Error, OSError):
         words = process.cmdline()
@@ -216,7 +225,7 @@ def _belongs(process: psutil.Process, folder: Path) -> bool:
 
 
 def _is_rays(words: list[str]) -> bool:
-    """Return whether a command line is one of Ray's own processes: a worker title or a program of its package."""
+    """Return whether a command line belongs to Ray: the title of a worker, or a program of the Ray package."""
     return bool(words) and (words[0].startswith("ray::") or any("/ray/" in word for word in words[:4]))
 
 

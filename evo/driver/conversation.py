@@ -1,7 +1,7 @@
-"""Conversation about one candidate with its model: request, parse, judge, and report failures back a few times.
+"""Conversation with a model about one candidate: request, parse, judge, and ask for repairs a few times.
 
-Every answer is a durable `calls` row before it is used, and a recorded answer is never requested again. Each message is
-a function of those rows and of the judgements, so an interrupted conversation continues where it stopped.
+Every answer is a durable `calls` row before it is used, and a recorded answer is never requested again. Messages depend
+only on those rows and on the judgements, so an interrupted conversation continues where it stopped.
 """
 
 import json
@@ -23,11 +23,14 @@ from evo.status import Status
 
 Files = dict[str, str]
 Judge = Callable[[Files, int, bool], Awaitable[tuple[Row, Failure | None]]]
-"""Judges an attempt: its files, its number, whether it may go back to the model. The columns that it makes, and its failure."""
+"""Function that judges an attempt from its files, its number and whether a repair may follow.
+
+It returns columns of the candidate's row, and a failure that may be repaired.
+"""
 
 
 class Proposing:
-    """Obtains the files of a run's candidates from the models.
+    """Conversations with the models about the candidates of a run.
 
     Args:
         config: Configuration of the run.
@@ -42,17 +45,17 @@ class Proposing:
     async def write(
         self, number: int, model: Model, who: Persona, wanted: Mapping[str, Any], worked: Sequence[str]
     ) -> tuple[Persona, Row, list[Row]]:
-        """Request the text of a gene of a persona before the persona is asked for code.
+        """Request the text of a gene before the persona is asked for code.
 
         Args:
             number: Number of the candidate.
-            model: Model that writes.
-            who: The persona.
+            model: Model that writes the text.
+            who: Persona that gets the gene.
             wanted: Record of the operator that requests the gene.
             worked: One line per earlier candidate that improved.
 
         Returns:
-            The persona, unchanged if the text was not usable; the record, with the text or the reason; the calls made.
+            The persona (unchanged if the text is unusable), the record with the text or the reason, and the calls made.
 
         Raises:
             EvoError: The endpoint is down for good.
@@ -70,7 +73,7 @@ class Proposing:
         return *gene_writing.take(who, wanted, call), [call]
 
     def _cannot_write(self, number: int, model: Model, messages: list[dict[str, str]]) -> str:
-        """Return why no model is asked for a gene, or an empty string."""
+        """Return the reason if the text of a gene cannot be requested, else an empty string."""
         if self._lineage.has("calls", number, 1):
             return "its words are lost, and the persona was asked without them"
         if model.is_catalogue:
@@ -86,7 +89,7 @@ class Proposing:
         judge: Judge,
         before: Sequence[Row] = (),
     ) -> Row:
-        """Converse about one candidate until an answer is accepted or the attempts are used. Return the resulting columns.
+        """Converse about one candidate until an answer is accepted or no attempt is left. Return the columns of its row.
 
         Args:
             number: Number of the candidate.
@@ -94,7 +97,7 @@ class Proposing:
             messages: First request.
             base: Files that the prompt asks to improve.
             judge: Checks and trains the files of an attempt.
-            before: Calls spent on the persona. They count as spent.
+            before: Earlier calls for the persona. They are added to the tokens and cost.
 
         Raises:
             EvoError: The endpoint is down for good.
@@ -110,7 +113,7 @@ class Proposing:
             _add(spent, call)
             spent.setdefault("prompt", json.loads(call["messages"])[0]["content"])
             if best and call["status"] != Status.OK and call["reason"][:19] != "the answer is empty":
-                best |= {"attempts": attempt}  # what went back was refused: the last answer stands
+                best |= {"attempts": attempt}  # the repair request failed: keep the last answer
                 break
             heard = talk.hear(call)
             found: Row = {"status": str(heard.status), "reason": heard.reason, "model": call["model"]}
@@ -124,7 +127,7 @@ class Proposing:
                 found["summary"] = _first_line(heard.prose)
             found["attempts"] = attempt
             spent["first_status"] = spent["first_status"] or found["status"]
-            twin = best.get("status") == Status.DUPLICATE  # it is asked once more, and stands where no better comes
+            twin = best.get("status") == Status.DUPLICATE  # kept unless its repair succeeds
             best = found if not twin or failure is None else best | {"attempts": attempt}
             if failure is None or (twin and failure.status == Status.DUPLICATE) or not _may_be_mended(failure):
                 break
@@ -136,7 +139,7 @@ class Proposing:
     ) -> None:
         """Repeat the first request of a candidate whose answers were lost.
 
-        An answer with the recorded files replaces the first one. Any other answer is stored as the next attempt.
+        An answer with the recorded files is stored as attempt 1, any other answer as attempt 2.
         """
         call = await self._request(number, 1, called, messages)
         same = Talk(messages, base, self._config.answer).hear(call).files == files
@@ -151,7 +154,7 @@ class Proposing:
         best: Row,
         most: int | None = None,
     ) -> Row | None:
-        """Return a durable answer, requesting it if it is not recorded. Return None without room for a repair."""
+        """Return the recorded answer, or request and record it. Return None if there is no room for a repair request."""
         if recorded := self._lineage.read_record("calls", number, attempt):
             return recorded[0]
         if best and not self._asking.fits(called, messages):
@@ -186,14 +189,14 @@ class Proposing:
 
 
 def _may_be_mended(failure: Failure) -> bool:
-    """Return whether a repair request can help. It cannot when the endpoint refused the request."""
+    """Return whether a repair request can help. It cannot if the endpoint refused the request."""
     if failure.status == Status.NO_ANSWER:
         return failure.reason.startswith("the answer is empty")
     return failure.status in repair.MENDABLE
 
 
 def spent_on(calls: Sequence[Row]) -> Row:
-    """Return the tokens and US dollars of answers."""
+    """Return the total tokens and US dollars of calls."""
     spent: Row = {"tokens": 0, "cost_usd": 0.0}
     for call in calls:
         _add(spent, call)
@@ -201,7 +204,7 @@ def spent_on(calls: Sequence[Row]) -> Row:
 
 
 def _add(spent: Row, call: Row) -> None:
-    """Add an answer to a sum. An unknown addend makes the sum unknown."""
+    """Add a call to the totals. An unknown value makes its total unknown (None)."""
     counted = call["input_tokens"], call["output_tokens"]
     spent["tokens"] = None if None in (*counted, spent["tokens"]) else spent["tokens"] + sum(counted)
     spent["cost_usd"] = None if None in (call["cost_usd"], spent["cost_usd"]) else spent["cost_usd"] + call["cost_usd"]

@@ -1,4 +1,4 @@
-"""Dispatch of requests to the models of a run: rate limits, budget, retries, and patience while an endpoint is down."""
+"""Dispatch of requests to the models of a run, with rate limits, budget, retries and patience during an outage."""
 
 import asyncio
 import random
@@ -17,15 +17,15 @@ from evo.proposer.client import price
 from evo.proposer.prompt import estimate, most_tokens
 
 _LEAST_ANSWER = 256
-"""Tokens that an answer must have room for."""
+"""Minimum room for an answer in tokens."""
 _REJECTIONS = 3
-"""Requests that an endpoint may refuse before it has answered any."""
+"""Refused requests after which an endpoint that has answered none ends the run."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
-"""Seconds before a request is sent again: doubled each time, with some chance in it."""
+"""First and longest delay before a retry in seconds. The delay doubles each time and has random jitter."""
 
 
 class Asker(Protocol):
-    """Interface of a proposer that the driver needs."""
+    """Interface of the proposer, as the driver uses it."""
 
     async def ask(
         self, model: str, messages: Sequence[Mapping[str, str]], seed: int, max_tokens: int | None = None
@@ -38,8 +38,8 @@ class Rate:
 
     Args:
         requests: Requests per minute. None for no limit.
-        tokens: Tokens per minute. A larger request waits until it is the only one.
-        clock: Function that returns seconds.
+        tokens: Tokens per minute. None for no limit. A larger request waits until no other was sent in the last minute.
+        clock: Function that returns the time in seconds.
     """
 
     def __init__(
@@ -50,13 +50,14 @@ class Rate:
         self._turn = asyncio.Lock()
 
     async def wait(self, tokens: int) -> None:
-        """Wait until a request of that many tokens may be sent, and count it."""
+        """Wait until a request of `tokens` tokens may be sent, and count it."""
         async with self._turn:
             while (seconds := self._seconds(tokens)) > 0:
                 await asyncio.sleep(seconds)
             self._sent.append((self._clock(), tokens))
 
     def _seconds(self, tokens: int) -> float:
+        """Return the seconds until a request of `tokens` tokens may be sent."""
         now = self._clock()
         while self._sent and self._sent[0][0] <= now - 60.0:
             self._sent.popleft()
@@ -72,7 +73,7 @@ class Rate:
 
 
 class _Line:
-    """State of one model: its concurrency gate, its rate, and since when it is down."""
+    """State of one model: concurrency limit, rate limit, start of an outage, and refused requests."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -90,7 +91,7 @@ class Asking:
         config: Configuration of the run.
         proposer: Proposer that sends a request.
         budget: Budget of the run.
-        resume: Command that continues the run, for messages.
+        resume: Command that resumes the run, for error messages.
         say: Called with one line when an endpoint goes down or comes back.
     """
 
@@ -110,19 +111,22 @@ class Asking:
         admit: Callable[[], None] = lambda: None,
         most: int | None = None,
     ) -> dict[str, Any]:
-        """Return one answer, or the failure that the candidate itself caused.
+        """Send a request, retry it during an outage, and return the reply.
 
-        The result holds the fields of the reply and `requests`, `lost_tokens`, `lost_usd` and `cost_usd`.
+        A failure that the request itself causes is returned as a reply too.
 
         Args:
             called: Name of the model.
             messages: Messages of the conversation.
             seed: Sampling seed.
-            admit: Called when the first request is sent. It may raise BudgetSpent.
+            admit: Called before the first request is sent. It may raise BudgetSpent.
             most: Limit of the answer in tokens, if lower than the model's.
 
+        Returns:
+            The fields of the reply, with `requests`, `lost_tokens`, `lost_usd` and `cost_usd`.
+
         Raises:
-            EvoError: The endpoint is down and patience has ended, or it refuses the key or every request.
+            EvoError: The endpoint was down longer than `patience_minutes`, or it refuses the key or every request.
             BudgetSpent: There is no room for the request.
         """
         line, failed = self._lines[called], list[float]()
@@ -155,7 +159,7 @@ class Asking:
         return reply | spent | {"cost_usd": cost}
 
     def fits(self, called: str, messages: Sequence[Mapping[str, str]]) -> bool:
-        """Return whether the context of a model has room for messages and an answer."""
+        """Return whether the context of a model has room for the messages and an answer."""
         return _room(self._lines[called].model, messages) >= _LEAST_ANSWER
 
     async def _once(
@@ -167,7 +171,7 @@ class Asking:
         admit: Callable[[], None],
         limit: int | None,
     ) -> dict[str, Any]:
-        """Send one request with its price reserved."""
+        """Send one request, with its price reserved in the budget, and add lost answers to `spent`."""
         model, room = line.model, max(_LEAST_ANSWER, _room(line.model, messages))
         most = room if limit is None else min(limit, room)
         async with self._budget.paying(model, messages, most) as bill:
@@ -184,10 +188,10 @@ class Asking:
         return reply
 
     def _note_outage(self, line: _Line, state: tenacity.RetryCallState) -> None:
-        """Report once that the endpoint is down, and wait.
+        """Report once that an endpoint is down. The first retries of a request are not reported.
 
         Raises:
-            EvoError: Patience has ended.
+            EvoError: The endpoint was down longer than `patience_minutes`.
         """
         if state.attempt_number <= line.model.retries or state.outcome is None:
             return
@@ -205,7 +209,7 @@ class Asking:
 
 
 def _may_help(line: _Line, failed: list[float], state: tenacity.RetryCallState) -> bool:
-    """Return whether a retry may help. It does not help a request that keeps failing while others are answered."""
+    """Return whether to retry a request. A request that keeps failing while others are answered is not retried."""
     if state.outcome is None or state.outcome.failed:
         return False
     reply = state.outcome.result()
@@ -215,7 +219,7 @@ def _may_help(line: _Line, failed: list[float], state: tenacity.RetryCallState) 
 
 
 def _check_rejections(line: _Line, reply: Mapping[str, Any], resume: str) -> None:
-    """Raise for an endpoint that refuses every request.
+    """Count refused requests and raise an error if an endpoint refuses every request.
 
     Raises:
         EvoError: The endpoint refused several requests and has answered none.
@@ -228,18 +232,18 @@ def _check_rejections(line: _Line, reply: Mapping[str, Any], resume: str) -> Non
 
 
 def _room(model: Model, messages: Sequence[Mapping[str, str]]) -> int:
-    """Return the tokens available to an answer: the limit of the model, or the rest of its context."""
+    """Return the tokens available for an answer: the model's limit, or the rest of its context if that is smaller."""
     left = model.max_tokens if model.context_length is None else model.context_length - estimate(messages)
     return min(model.max_tokens, left)
 
 
 def _settle(bill: Bill, model: Model, messages: Sequence[Mapping[str, str]], reply: Mapping[str, Any]) -> None:
-    """Settle a request: nothing if no work was done for it, the upper bound if its price is unknown."""
+    """Set the bill to the actual price: zero if the endpoint did no work, an upper bound if the price is unknown."""
     if not reply["worked"]:
         bill.tokens, bill.usd = 0, 0.0
         return
     if reply["outage"]:
-        return  # an answer that broke off is billed as far as it came, which nobody tells
+        return  # no endpoint reports the tokens of an answer that broke off: keep the reserved price
     if reply["input_tokens"] is not None and reply["output_tokens"] is not None:
         bill.tokens = reply["input_tokens"] + reply["output_tokens"]
         bill.usd = price(model, reply["input_tokens"], reply["output_tokens"]) or 0.0
@@ -249,7 +253,7 @@ def _settle(bill: Bill, model: Model, messages: Sequence[Mapping[str, str]], rep
 
 
 def _seconds_to_wait(state: tenacity.RetryCallState) -> float:
-    """Return the delay that the endpoint asks for, else one that doubles each time, up to about a minute."""
+    """Return the delay that the endpoint asks for, or else a delay that doubles each time, up to about a minute."""
     grown = _FIRST_WAIT * 2 ** min(state.attempt_number - 1, 10)
     own = min(_LONGEST_WAIT, grown) * random.uniform(0.75, 1.25)
     told: float | None = state.outcome.result()["retry_after"] if state.outcome is not None else None

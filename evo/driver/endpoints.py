@@ -25,11 +25,11 @@ Endpoints = list[tuple[Model, Endpoint]]
 
 
 def check(config: Config, population: Path) -> None:
-    """Validate the endpoints of a configuration.
+    """Validate the endpoints of a configuration. No model is asked.
 
     Raises:
-        EvoError: A key is missing, refused or written in the configuration, an endpoint is down, or a money budget lacks
-        a price.
+        EvoError: A key, model file, command or replayed run is missing, a key is refused or written in the configuration,
+            an endpoint is down, or a budget in US dollars lacks a price.
     """
     key.hide_memory()
     check_prices(config)
@@ -46,7 +46,7 @@ def check(config: Config, population: Path) -> None:
 
 
 def frozen(model: Model) -> Model:
-    """Return a model with its current address, file and context length, so that a resumed run asks the same model."""
+    """Resolve the address, command, file and context length of a model, so that a resumed run asks the same model."""
     if model.kind == "endpoint":
         return model.model_copy(update={"base_url": endpoint(model).base_url})
     if model.command:
@@ -64,16 +64,21 @@ def frozen(model: Model) -> Model:
 
 @dataclass(frozen=True)
 class Served:
-    """Models of a run with their endpoints, and the local servers that may end by themselves."""
+    """Endpoints of a run.
+
+    Attributes:
+        asked: Every model with its endpoint.
+        may_end: Local model servers, which may exit during the run.
+    """
 
     asked: Endpoints
     may_end: Sequence["LocalModel"]
 
     async def watch(self) -> None:
-        """Watch the local servers and never return.
+        """Check the local model servers every second until cancelled.
 
         Raises:
-            EvoError: A local model ended and could not be started again.
+            EvoError: A server exited and could not be restarted.
         """
         while True:
             await asyncio.sleep(1.0)
@@ -85,7 +90,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(models: Sequence[Model], population: Path) -> Iterator[Served]:
-    """Start the local endpoints while the block runs and yield every model with its endpoint.
+    """Serve the local endpoints while the block runs, and yield every model with its endpoint.
 
     Args:
         models: Models of the configuration.
@@ -101,7 +106,8 @@ def served(models: Sequence[Model], population: Path) -> Iterator[Served]:
             server = stack.enter_context(_server(model, population))
             if model.gguf is not None:
                 may_end.append(cast("LocalModel", server))
-            if model.command:  # its answer comes all at once, and the server is to say that it took too long
+            # A command answers all at once, and its server has to report a timeout before the client does.
+            if model.command:
                 seconds = model.timeout_seconds + _SPARE_SECONDS
                 model = model.model_copy(update={"first_token_seconds": seconds, "timeout_seconds": seconds})
             found.append((model, Endpoint(server.base_url, server.token)))
@@ -109,7 +115,7 @@ def served(models: Sequence[Model], population: Path) -> Iterator[Served]:
 
 
 class _Server(Protocol):
-    """Context manager of a local server."""
+    """Interface of a local server: a context manager with an address and a token."""
 
     base_url: str
     token: str
@@ -136,12 +142,12 @@ def _server(model: Model, population: Path) -> _Server:
 
 
 def at_once(model: Model) -> int:
-    """Return the number of concurrent requests. A local model takes one per four cores of the machine."""
+    """Return the limit on concurrent requests. A local model gets at most one per four cores of the machine."""
     return min(model.concurrency, max(1, (os.cpu_count() or 1) // 4)) if model.gguf is not None else model.concurrency
 
 
 def check_prices(config: Config) -> None:
-    """Refuse a budget in US dollars if a price is unknown.
+    """Check that all prices are known if the budget is in US dollars.
 
     Raises:
         EvoError: A price is unknown.

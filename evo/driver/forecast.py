@@ -10,23 +10,23 @@ from evo.proposer.client import price
 from evo.proposer.gene_writing import MOST_TOKENS
 
 _EDITS_SHARE = 0.1
-"""Of whole files, that edits to them usually are."""
+"""Usual size of edits as a share of the whole files."""
 
 
 def first_messages(config: Config, evaluator: Evaluator, seed: persona.Persona) -> list[dict[str, str]]:
-    """Return the prompt of a seed persona, without the loss of the untrained baseline."""
+    """Return the prompt of a seed persona. It lacks the baseline loss, which is not known before training."""
     outcome = prompt.Outcome(baseline_loss=None)
     return prompt.messages(prompt.parts(seed, evaluator.baseline, outcome, form=config.answer))
 
 
 def answer_tokens(config: Config, evaluator: Evaluator) -> int:
-    """Return about how many tokens an answer has: whole files, or edits."""
+    """Return the approximate number of tokens of an answer, which holds whole files or edits."""
     files = prompt.tokens("".join(evaluator.baseline.values()))
     return files if config.answer == "files" else round(files * _EDITS_SHARE)
 
 
 def lines(config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed]) -> list[str]:
-    """Return lines on what a run would spend, by model."""
+    """Return a text forecast of the candidates, tokens and cost of a run, with one line per model."""
     candidates = len(seeds) + config.generations * config.population
     longest = max((first_messages(config, evaluator, seed.persona) for seed in seeds), key=prompt.estimate)
     asked, answered = prompt.estimate(longest), answer_tokens(config, evaluator)
@@ -43,7 +43,7 @@ def lines(config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed]) -
 
 
 def _line(config: Config, model: Model, count: int, asked: int, answered: int, most: int) -> str:
-    """Return the line of one model. A repair request repeats the earlier answers, so each turn asks more."""
+    """Return the line of one model. A repair request repeats the earlier answers, so prompts grow with each turn."""
     turns = 1 + config.repairs
     read = turns * most + sum(range(turns)) * model.max_tokens
     usual, worst = price(model, asked, answered), price(model, read, turns * model.max_tokens)

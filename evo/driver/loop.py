@@ -1,7 +1,7 @@
-"""Main loop of a run: prompt, request, parse, check, train, record and tell every candidate that the search plans.
+"""Main loop of a run: request, parse, check, train and record every planned candidate, and report its row to the search.
 
-Every answer is durable before its training starts, every training before its row, every row before a plan depends on it.
-Durable work is never repeated. No failure of a candidate stops the loop.
+Answers are durable before their training starts, trainings before the candidate's row, and rows before a plan depends on
+them. Durable work is never repeated. A failed candidate does not stop the loop.
 """
 
 import asyncio
@@ -42,23 +42,23 @@ _SHARED = (
     *("status", "reason", "val_loss", "cost", "reported_vloss", "reported_elapsed_min", "n_params", "rung_loss"),
     "output_tail",
 )
-"""Columns that a candidate takes from its first training."""
+"""Columns that a candidate copies from its first training."""
 
 
 class Watcher(Protocol):
     """Receiver of progress: a screen, a log or a test."""
 
     def row(self, row: Mapping[str, Any]) -> None:
-        """Report that the row of a candidate is durable."""
+        """Report a candidate whose row is durable."""
 
     def tick(self, asking: int, training: int, slots: int) -> None:
         """Report the numbers of open requests, running trainings and slots."""
 
     def stage(self, said: str, trainings: int) -> None:
-        """Report that the search is done, and the purpose and number of the trainings that follow."""
+        """Report the start of work after the search: its purpose and the number of its trainings."""
 
     def training(self, row: Mapping[str, Any]) -> None:
-        """Report that one training of the stage is durable."""
+        """Report a durable training of the stage."""
 
     def note(self, said: str) -> None:
         """Report one line."""
@@ -90,17 +90,18 @@ class Driver:
     async def run(self) -> None:
         """Continue from the lineage until every candidate has a row and the run has its verdict.
 
-        If a budget is spent earlier, `stopped` says which, and the verdict judges the candidates that exist.
+        If a budget is spent earlier, `stopped` holds the reason, and the verdict judges the existing candidates.
 
         Raises:
-            EvoError: The endpoint is down for good, the disk is full, or the baseline does not train.
+            EvoError: An endpoint stayed down, the disk is full, or the baseline does not train.
         """
         self._trainings.read()
         rows = self.lineage.read("candidates")
         for row in rows:
             self.search.tell(row)
             self._watcher.row(row)
-        if rows and not self.lineage.has("trainings", BASELINE, 0):  # set aside damaged; it is the unit of cost
+        # Relative cost needs this training, whose record may have been damaged and set aside.
+        if rows and not self.lineage.has("trainings", BASELINE, 0):
             await self._work_off([self._calibrate(0)])
         await self._work_off(self._due(), self._due)
         await self._make_again()
@@ -109,7 +110,7 @@ class Driver:
         await self.finish()
 
     async def _make_again(self) -> None:
-        """Repeat the trainings and requests that were set aside as damaged and not repeated by an evaluation."""
+        """Repeat trainings and requests whose records were damaged and set aside, unless an evaluation repeated them."""
         if missing := lost(self._folder.path, self._folder.candidates):
             self._watcher.stage(f"{len(missing)} records that were set aside damaged are made again", len(missing))
             again = {"trainings": self._train_again, "calls": self._ask_again}
@@ -134,7 +135,7 @@ class Driver:
         """Train the finalists of a long run and give the verdict on the leader.
 
         Args:
-            look_at: Candidate to judge instead of the leader, when the search is done.
+            look_at: Candidate to judge instead of the leader. The search must be finished.
         """
         self._trainings.read()
         rows = self.lineage.read("candidates")
@@ -152,7 +153,7 @@ class Driver:
         self._watcher.training(await work)
 
     async def _work_off(self, first: Works, due: Callable[[], Works] = list) -> None:
-        """Process due work, including work that becomes due meanwhile, and tell its rows. An error cancels everything."""
+        """Do all work, including work that becomes due meanwhile, and report its rows. An error cancels all tasks."""
         tasks = {asyncio.ensure_future(work) for work in first}
         done: set[asyncio.Task[Row | None]] = set()
         self._watcher.tick(0, 0, self._trainers.slots)
@@ -171,7 +172,7 @@ class Driver:
             await asyncio.gather(*done, *tasks, return_exceptions=True)
 
     def _due(self) -> Works:
-        """Return what can start now: candidates, and the baseline trainings that precede them."""
+        """Return the work that can start now: candidates, and the baseline trainings that precede them."""
         work: list[Coroutine[Any, Any, Row | None]] = []
         plans = self.search.ask()
         reached = plans[-1].id if plans else self.search.last if self.search.finished else -1
@@ -206,10 +207,10 @@ class Driver:
         return row
 
     async def _propose(self, plan: Plan, model: Model) -> Row:
-        """Return the row that results from requests and judgement."""
+        """Request files for one candidate, judge them, and return the candidate's row."""
         calls: list[Row] = []
         try:
-            self._messages(plan, model)  # what is too long already is not written for
+            self._messages(plan, model)  # raises if the prompt is too long, before a gene is paid for
             plan, calls = await self._written(plan, model)
             messages = self._messages(plan, model)
         except prompt.PromptTooLong as error:
@@ -220,7 +221,7 @@ class Driver:
         return self._empty_row(plan) | {"asked": model.called} | made
 
     async def _written(self, plan: Plan, model: Model) -> tuple[Plan, list[Row]]:
-        """Return the plan with the text of a requested gene, and the calls it took."""
+        """Request the text of a gene if the plan needs one. Return the plan with the text, and the calls made."""
         place = next((n for n, record in enumerate(plan.operators) if "words" in record), None)
         if place is None:
             return plan, []
@@ -256,16 +257,16 @@ class Driver:
         if self._clock and self._is_in_doubt(plan.id, training):
             again = await self._trainings.train(plan.id, SECOND_CLOCK, files)
             if again["cost"] is not None and again["cost"] < (row["cost"] or math.inf):
-                row["cost"], row["seconds"] = again["cost"], ranking_seconds(again)  # what disturbs a clock adds to it
+                row["cost"], row["seconds"] = again["cost"], ranking_seconds(again)  # disturbances only add time
         return row, None
 
     def _rung(self, number: int) -> Rung | None:
-        """Return the early-stopping threshold of the first training of a candidate."""
+        """Return the early-stopping step and threshold of a candidate's first training, or None if it is never stopped."""
         median = self.search.rung(number) if number != BASELINE and self._evaluator.spec.rung_step else None
         return Rung(self._evaluator.spec.rung_step, *median) if median else None
 
     def _is_in_doubt(self, number: int, training: Row) -> bool:
-        """Return whether two clocks disagree on the cost of a candidate that would lead if it were cheap enough."""
+        """Return whether CPU and wall clock disagree on `max_cost` for a candidate whose loss would lead."""
         most = self._config.selection.max_cost
         leads = self.search.would_lead(number, training["val_loss"])
         return number != BASELINE and leads and self._trainings.clocks_disagree(training, most)

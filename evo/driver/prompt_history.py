@@ -1,7 +1,7 @@
-"""History part of a prompt from lineage rows: last result, lessons, second parent. No I/O.
+"""History part of a prompt (last result, lessons, second parent), built from lineage rows. No I/O.
 
-It reads the rows of the base, its ancestors, the parents and the baseline, all of which a plan may read. So equal plans
-give equal text.
+The text depends on rows of the base, its ancestors, the parents and the baseline. A plan may read all of these rows, so
+equal plans give equal text.
 """
 
 import json
@@ -14,13 +14,13 @@ from evo.proposer.prompt import LESSON_CHARACTERS, Lesson, Outcome, Second, one_
 from evo.selection import BASELINE
 
 Rows = Callable[[int], Mapping[str, Any]]
-"""The row of the candidate of a number."""
+"""Function that returns the row of a candidate by its number."""
 WORKED = 5
-"""Candidates that a model is told of where it writes a gene."""
+"""Default number of improved candidates that are listed for a model that writes a gene."""
 
 
 def lessons_of(row: Rows, base: int, count: int) -> tuple[Lesson, ...]:
-    """Return the last `count` changes that lead from the baseline to the files of `base`, oldest first."""
+    """Return the last `count` changes between the baseline and the files of `base`, oldest first."""
     found: list[Lesson] = []
     while base != BASELINE and len(found) < count:
         one = row(base)
@@ -30,7 +30,7 @@ def lessons_of(row: Rows, base: int, count: int) -> tuple[Lesson, ...]:
 
 
 def second_parent(row: Rows, parents: Sequence[int], base: int) -> Second | None:
-    """Return the second parent with its files that differ from those of `base`, or None if none differs."""
+    """Return the second parent with its files that differ from those of `base`, or None if there are no such files."""
     if len(parents) < 2:
         return None
     here, there = files_of(row(base)), files_of(row(parents[1]))
@@ -48,20 +48,20 @@ def worked(rows: Sequence[Mapping[str, Any]], count: int = WORKED) -> tuple[str,
 
 
 def outcome_of(row: Rows, base: int, *, holds_clock: bool) -> Outcome:
-    """Return the result of the files of `base`, with relative cost only if the search uses the clock."""
+    """Return the result of the files of `base`. It includes the relative cost only if `holds_clock` is true."""
     baseline, one = row(BASELINE), row(base)
     cost = one["cost"] if holds_clock else None
     return Outcome(baseline["val_loss"], one["val_loss"], cost, is_baseline=base == BASELINE)
 
 
 def files_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files of a candidate, or an empty mapping."""
+    """Return the files of a candidate, or an empty dict if it has none."""
     files: dict[str, str] = json.loads(row["files"] or "{}")
     return files
 
 
 def _line(row: Mapping[str, Any], by: float) -> str:
-    """Return a line on one candidate: improvement, persona and summary."""
+    """Return one line about a candidate: loss, improvement, persona and summary."""
     who = persona.from_json(row["persona"])
     weighed = ", ".join(item.label for section in who.sections for item in section.items if item.emphasis > 0)
     told = f"{row['mind']}{f', weighing {weighed}' if weighed else ''}: {row['summary'] or 'nothing said'}"

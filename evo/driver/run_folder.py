@@ -1,7 +1,7 @@
 """Folder of a run: frozen configuration, evaluator and seed personas.
 
-`population/<run>/` holds config.toml, run.json, evaluator/, seeds/ and lineage/. It is created atomically, and only the
-lineage grows.
+`population/<run>/` holds config.toml, run.json, evaluator/, seeds/ and lineage/. The folder is created atomically, and
+only the lineage grows.
 """
 
 import hashlib
@@ -31,12 +31,12 @@ _TRANSPORT = {
     *("key_variable", "connect_seconds", "first_token_seconds", "stall_seconds", "timeout_seconds", "retries"),
     *("concurrency", "requests_per_minute", "tokens_per_minute"),
 }
-"""Of a `[[model]]` table, what no answer depends on."""
+"""Keys of a `[[model]]` table that do not affect the answers."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One opened run."""
+    """Opened run with its frozen inputs."""
 
     path: Path
     config: Config
@@ -51,7 +51,7 @@ class RunFolder:
 
     @property
     def candidates(self) -> int:
-        """Return the number of rows of the finished run, the baseline included."""
+        """Return the number of candidates of the finished run, including the baseline."""
         return 1 + len(self.seeds) + self.config.generations * self.config.population
 
 
@@ -63,7 +63,7 @@ def create(
     seeds: Sequence[persona.Seed],
     data_sha256: dict[str, str],
 ) -> Path:
-    """Create the folder of a new run durably and return it.
+    """Create and sync the folder of a new run, and return its path.
 
     Raises:
         EvoError: The name is taken or invalid, or the disk is full.
@@ -85,7 +85,7 @@ def create(
 def _write(
     path: Path, config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed], data_sha256: dict[str, str]
 ) -> None:
-    """Write the folder of a new run under a temporary name that `recovery` knows, sync it and rename it."""
+    """Write the folder of a new run under a temporary name that `recovery` recognizes, sync it and rename it."""
     try:
         aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=f".{os.getpid()}", dir=path.parent))
         aside.chmod(0o755)
@@ -117,10 +117,11 @@ def _write(
 
 
 def open_run(path: Path) -> RunFolder:
-    """Open the run in `path` as it was frozen.
+    """Open the run in `path` with its frozen configuration, evaluator and seed personas.
 
     Raises:
-        EvoError: There is no run, or its configuration was changed after it began.
+        EvoError: There is no run, `run.json` is damaged, the lineage has another schema version, or a frozen file was
+            changed after the run began.
     """
     if not (path / "run.json").is_file():
         raise EvoError(f"no run in {path}", hint="`evo runs` lists them", kind="run")
@@ -164,10 +165,17 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def extend(folder: RunFolder, changes: dict[str, Any]) -> RunFolder:
-    """Freeze a run again with more generations, other workers or another budget.
+    """Rewrite the frozen configuration of a run with more generations, other workers or another budget.
+
+    Args:
+        folder: The run.
+        changes: New values by key. A dot separates the table and the key.
+
+    Returns:
+        The run with its new configuration.
 
     Raises:
-        EvoError: The number of generations is smaller than before.
+        EvoError: The number of generations is smaller than before, or a value is invalid.
     """
     if not changes:
         return folder
@@ -190,9 +198,10 @@ def extend(folder: RunFolder, changes: dict[str, Any]) -> RunFolder:
 
 
 def past_sha256(config: Config, folder: Path) -> str:
-    """Return a hash of everything that the past of a search depends on.
+    """Return a hash of the inputs that determine the candidates of a run.
 
-    That is the frozen evaluator, the seed personas and the configuration, without length, budget, workers and final stage.
+    The hash covers the frozen evaluator, the seed personas and the configuration. It leaves out the number of generations,
+    the budget, the workers, the final stage and other settings that change no candidate.
     """
     files = sorted(p for part in ("evaluator", "seeds") for p in (folder / part).iterdir() if p.is_file())
     values = config.model_dump(mode="json", exclude={"generations", "workers", "final", "budget", "patience_minutes"})
@@ -205,7 +214,7 @@ def past_sha256(config: Config, folder: Path) -> str:
 
 
 def _frozen_seeds(path: Path, config: Config) -> list[persona.Seed]:
-    """Return the seed personas of the run in their given order."""
+    """Return the frozen seed personas in the order of the configuration."""
     seeds = {seed.slug: seed for seed in persona.load_seeds(path / "seeds")}
     order = [slug for slug in config.seeds if slug in seeds]
     return [seeds[slug] for slug in order] or list(seeds.values())

@@ -1,4 +1,4 @@
-"""Session of a run: refuse bad input first, then start endpoints, Ray and the loop."""
+"""Session of a run: validate the input, then start the endpoints, Ray and the main loop."""
 
 import asyncio
 import os
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 
 class Interrupted(Exception):
-    """Raised when a signal asks the session to stop. Holds the signal number."""
+    """Raised when a signal stops the session. The argument is the signal number."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """New run, with notes for its user."""
+    """New run with notes for the user."""
 
     run: RunFolder
     notes: list[str]
 
 
 def prepare(config: Config, name: str | None, population: Path) -> Prepared:
-    """Check everything that a new run needs, create its folder and open it. Nothing is requested or trained.
+    """Validate everything that a new run needs, then create and open its folder. No model is asked and nothing is trained.
 
     Raises:
-        EvoError: Evaluator, data, personas, isolation, key, endpoint or disk is unusable.
+        EvoError: The evaluator, data, personas, isolation, key, endpoint or disk is unusable.
     """
     evaluator, data = _evaluator(config), config.data
     own = evaluator.spec.data
@@ -69,25 +69,25 @@ def prepare(config: Config, name: str | None, population: Path) -> Prepared:
 
 
 def forecast(config: Config) -> list[str]:
-    """Return lines on what a run of this configuration would request and spend. Nothing is requested.
+    """Return a text forecast of the requests and spending of a run. No model is asked.
 
     Raises:
-        EvoError: Evaluator, data or personas are missing.
+        EvoError: The evaluator, the data or the personas are missing.
     """
     return forecasts.lines(config, _evaluator(config), chosen_seeds(config))
 
 
 def _evaluator(config: Config) -> evaluators.Evaluator:
-    """Return the configured evaluator with the configured data."""
+    """Load the configured evaluator with the configured data."""
     named = evaluators.load(workspace.locate("evaluators", config.evaluator))
     return named.with_data(config.data.source, config.data.path)
 
 
 def chosen_seeds(config: Config) -> list[persona.Seed]:
-    """Return the configured seed personas, or all of the workspace.
+    """Return the configured seed personas, or all personas of the workspace if none is configured.
 
     Raises:
-        EvoError: There is none, a name is unknown, or two have one name.
+        EvoError: There is no persona, a name is unknown, or two personas have the same name.
     """
     known = persona.load_seeds(workspace.seeds_folder())
     if not config.seeds:
@@ -109,21 +109,21 @@ def choose_isolation(config: Config) -> isolation.Level:
     """Return the isolation level of all trainers.
 
     Raises:
-        EvoError: The requested level does not work here, or no level is strong enough for code of a model.
+        EvoError: The requested level does not work on this machine, or no level is strong enough for code from a model.
     """
     return isolation.choose(config.isolation, trusted=config.is_catalogue)
 
 
 def carry_on(run: RunFolder, watcher: Watcher, look_at: int | None = None) -> None:
-    """Run the search from its lineage to its end and verdict. The caller holds the lock of the run.
+    """Continue the search from its lineage until it has its verdict. The caller must hold the lock of the run.
 
     Args:
         run: The run.
         watcher: Receives progress.
-        look_at: In a finished run, the candidate to judge. Nothing is requested then.
+        look_at: Candidate of a finished run to judge. No model is asked in this case.
 
     Raises:
-        EvoError: An error ended the session early.
+        EvoError: The session cannot start or continue.
         Interrupted: A signal ended the session.
     """
     from evo.driver import cluster
@@ -155,7 +155,7 @@ async def _drive(
     level: str,
     look_at: int | None,
 ) -> None:
-    """Run the loop while Ray and the local servers live and no signal arrives."""
+    """Run the main loop until it ends, Ray or a local server fails, or a signal arrives."""
     from evo.driver import cluster, workers
 
     slots = cluster.slots(ray.ray, run.config.workers, device)
@@ -188,7 +188,10 @@ async def _drive(
 
 @contextmanager
 def _signals_cancel() -> Iterator[list[int]]:
-    """Let the first signal cancel this task and a second one end the process. Call after `ray.init`, which takes SIGTERM."""
+    """Cancel this task on the first signal and end the process on the second.
+
+    Call this after `ray.init`, which installs its own handler of SIGTERM.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     stopped: list[int] = []
 
@@ -201,7 +204,7 @@ def _signals_cancel() -> Iterator[list[int]]:
 
     numbers = [
         n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN
-    ]  # nohup
+    ]  # `nohup` ignores SIGHUP, and it must stay ignored
     for number in numbers:
         loop.add_signal_handler(number, stop, number)
     try:
@@ -209,5 +212,5 @@ def _signals_cancel() -> Iterator[list[int]]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-            if stopped:  # what is left is closing down, which may take Ray seconds
+            if stopped:  # Ray may take seconds to shut down, and another signal must still end the process
                 signal.signal(number, lambda again, _: os._exit(128 + again))

@@ -1,4 +1,4 @@
-"""Trainings of a run: send each to a worker, compute its relative cost, and store it with its curve."""
+"""Trainings of a run: send them to workers, compute their relative cost, and store them with their loss curves."""
 
 import datetime
 import statistics
@@ -29,7 +29,7 @@ _TAKEN = (
     *("n_params", "rung_loss", "cpu_seconds", "wall_seconds", "verify_seconds", "peak_memory_bytes"),
     *("device", "host", "isolation", "output_tail"),
 )
-"""Columns of a training that its judgement gives."""
+"""Columns of a training that are copied from its judgement."""
 
 
 class Trainings:
@@ -46,7 +46,7 @@ class Trainings:
         self._baselines: dict[tuple[str, str], list[Row]] = {}
 
     def read(self) -> list[Row]:
-        """Return every durable training. Its baselines become the unit of relative cost."""
+        """Return all recorded trainings. Those of the baseline become the unit of relative cost."""
         rows = self._lineage.read("trainings")
         self._baselines.clear()
         for row in sorted(rows, key=lambda row: (row["started_at"] or _EPOCH, row["replicate"])):
@@ -63,7 +63,7 @@ class Trainings:
         test: bool = False,
         attempt: int | None = None,
     ) -> Row:
-        """Return one training as a durable row. A recorded training is not repeated.
+        """Train files and return the training as a durable row. A recorded training is not repeated.
 
         Args:
             number: Number of the candidate.
@@ -71,8 +71,8 @@ class Trainings:
             files: Files to train.
             rung: Early-stopping step and threshold.
             test: Whether to score on `test` as well.
-            attempt: Attempt of an answer that may be repaired. If its first iterations fail, the replicate of the row is
-                `finalists.MENDED` + attempt.
+            attempt: Number of the attempt if a repair may follow. If its first iterations fail, the replicate number of the
+                row is `finalists.MENDED` + attempt.
         """
         went_back = attempt is not None and self._lineage.has("calls", number, attempt + 1)
         for known in ([] if attempt is None else [finalists.MENDED + attempt]) + ([] if went_back else [replicate]):
@@ -96,7 +96,7 @@ class Trainings:
         return row
 
     def clocks_disagree(self, training: Row, max_cost: float) -> bool:
-        """Return whether CPU and wall clock place a training on different sides of `max_cost`."""
+        """Return whether CPU time and wall time place the relative cost on different sides of `max_cost`."""
         costs = self._cost(training, ranking_seconds), self._cost(training, _other_seconds)
         return None not in costs and len({cost > max_cost for cost in costs if cost is not None}) == 2
 
@@ -105,9 +105,9 @@ class Trainings:
             self._baselines.setdefault(_worker(training), []).append(training)
 
     def _cost(self, training: Row, seconds: Callable[[Row], float]) -> float | None:
-        """Return the relative cost by one clock against the baseline on that worker.
+        """Return the relative cost of a training by the clock `seconds`, or None without a baseline to compare with.
 
-        If the baseline has not trained on the worker, use workers of the same device.
+        The baseline trainings are those on the same worker. If there are none, use all workers with the same kind of device.
         """
         there = self._baselines.get(_worker(training)) or [
             row for worker, rows in self._baselines.items() if worker[1] == training["device"] for row in rows
@@ -115,7 +115,7 @@ class Trainings:
         return cost(seconds(training), [seconds(row) for row in there])
 
     def _cpu_limit(self) -> float | None:
-        """Return the CPU seconds that a candidate may use: a multiple of the baseline's on the slowest worker."""
+        """Return the limit on CPU seconds of a candidate: a multiple of the baseline's seconds on the slowest CPU worker."""
         seen = [
             statistics.median([ranking_seconds(row) for row in rows[-RECENT:]])
             for (_, kind), rows in self._baselines.items()
@@ -125,17 +125,17 @@ class Trainings:
 
 
 def ranking_seconds(training: Row) -> float:
-    """Return the seconds that rank a training: CPU seconds on a CPU slot, wall seconds elsewhere."""
+    """Return the seconds that rank a training: CPU seconds on a CPU, wall seconds on other devices."""
     return float((training["cpu_seconds"] if training["device"] == "cpu" else training["wall_seconds"]) or 0.0)
 
 
 def _other_seconds(training: Row) -> float:
-    """Return the seconds of the clock that does not rank."""
+    """Return the seconds by the clock that `ranking_seconds` does not use."""
     return float((training["wall_seconds"] if training["device"] == "cpu" else training["cpu_seconds"]) or 0.0)
 
 
 def _worker(training: Row) -> tuple[str, str]:
-    """Return the key of workers that share a unit of cost: machine and kind of device."""
+    """Return the host and kind of device, which identify workers that share baseline trainings."""
     return str(training["host"]), str(training["device"])
 
 

@@ -15,7 +15,7 @@ from evo.selection import BASELINE
 from evo.verify import statistics
 
 Works = tuple[str, list[Coroutine[Any, Any, Row]]]
-"""What is going to be trained, in words, and the trainings."""
+"""Description of trainings for the user, and the trainings."""
 
 BETTER, NOT_SHOWN = "better", "not shown to be better"
 NOTHING, NOT_WANTED = "nothing to judge", "none was wanted"
@@ -27,7 +27,7 @@ class Ending:
     Args:
         folder: The run.
         lineage: Lineage of the run.
-        trainings: Trains files. Durable trainings are not repeated.
+        trainings: Trainings of the run. Recorded trainings are not repeated.
     """
 
     def __init__(self, folder: RunFolder, lineage: Lineage, trainings: Trainings) -> None:
@@ -35,13 +35,13 @@ class Ending:
         self._final = folder.config.final
 
     def finals(self, rows: Sequence[Row]) -> Works:
-        """Return the trainings of the finalists that are missing."""
+        """Return the missing trainings of the finalists."""
         chosen = finalists.finalists(rows, self._folder.config)
         said = f"finalists {', '.join(map(str, chosen))}: {self._final.seeds} fresh seeds each"
         return said, self._missing(rows, chosen, finalists.final_replicates(self._final), test=False)
 
     def verdict_trainings(self, rows: Sequence[Row], look_at: int | None) -> Works:
-        """Return the trainings of the verdict that are missing: none if it is given or nothing can be judged."""
+        """Return the missing trainings of the verdict. There are none if it is recorded or nothing can be judged."""
         chosen = self._chosen(rows, look_at)
         if chosen is None or self._is_given(len(rows), chosen, look_at):
             return "", []
@@ -49,9 +49,9 @@ class Ending:
         return said, self._missing(rows, [BASELINE, chosen], finalists.verdict_replicates(self._final), test=True)
 
     def give_verdict(self, rows: Sequence[Row], look_at: int | None) -> None:
-        """Record the verdict unless it is recorded. A run without a verdict also gets a row, which marks its end.
+        """Record the verdict unless it is recorded. If there is nothing to judge, record a row that marks the end of the run.
 
-        A candidate judged before on the same trainings keeps its verdict: `test` is not read again.
+        A candidate that was judged before on the same trainings keeps its verdict, and `test` is not read again.
         """
         chosen = self._chosen(rows, look_at)
         if self._is_given(len(rows), chosen, look_at):
@@ -67,11 +67,12 @@ class Ending:
         else:
             row |= self._compare(chosen, earlier)
         row |= {"after": len(rows), "created_at": now()}
-        ours = itertools.count(len(earlier) + 1)  # one that was set aside leaves a gap, or a name that is taken
+        ours = itertools.count(len(earlier) + 1)  # a record set aside as damaged leaves a gap or a used key
         key = next((len(rows), n) for n in ours if not self._lineage.has("verdicts", len(rows), n))
         self._lineage.append("verdicts", key, [row])
 
     def _compare(self, chosen: int, earlier: Sequence[Row]) -> Row:
+        """Compare test losses with the baseline and return verdict columns. Holm-correct p for the earlier verdicts."""
         sides = {"candidate": self._test_losses(chosen), "baseline": self._test_losses(BASELINE)}
         found = statistics.compare(sides["candidate"], sides["baseline"])
         others = [row["p_welch"] for row in earlier if row["p_welch"] is not None]
@@ -89,12 +90,12 @@ class Ending:
         }
 
     def _test_losses(self, number: int) -> list[float | None]:
-        """Return the test losses by seed, None for each failed training."""
+        """Return the test loss for each seed, with None for a failed training."""
         records = [self._lineage.read_record("trainings", number, k) for k in finalists.verdict_replicates(self._final)]
         return [record[0]["test_loss"] for record in records]
 
     def _chosen(self, rows: Sequence[Row], look_at: int | None) -> int | None:
-        """Return the candidate to judge: the requested one, else the leader, fixed before `test` is read."""
+        """Return the candidate to judge: `look_at`, else the leader. The leader is chosen before `test` is read."""
         if not self._final.verdict_seeds:
             return None
         if look_at is not None:
@@ -103,14 +104,14 @@ class Ending:
         return None if leader is None else int(leader["id"])
 
     def _is_given(self, after: int, chosen: int | None, look_at: int | None) -> bool:
-        """Return whether a verdict exists for this end of the run or for the requested candidate."""
+        """Return whether a verdict on `look_at` is recorded or, without `look_at`, a verdict after `after` candidates."""
         given = self._lineage.read("verdicts")
         return any(row["id"] == chosen if look_at is not None else row["after"] == after for row in given)
 
     def _missing(
         self, rows: Sequence[Row], numbers: Sequence[int], replicates: Sequence[int], *, test: bool
     ) -> list[Coroutine[Any, Any, Row]]:
-        """Return missing trainings, alternating between candidates, so that both sides share the machine's conditions."""
+        """Return missing trainings. Candidates alternate so that they train under the same machine conditions."""
         by_id = {row["id"]: row for row in rows}
         wanted = [(number, replicate) for replicate in replicates for number in numbers]
         return [
@@ -124,7 +125,7 @@ def _files(row: Row) -> dict[str, str]:
     """Return the files of a candidate.
 
     Raises:
-        EvoError: The candidate has none.
+        EvoError: The candidate has no files.
     """
     if not row["files"]:
         raise EvoError(f"candidate {row['id']} has no files: {row['status']}, {row['reason']}", kind="usage")

@@ -1,6 +1,6 @@
-"""Workers: trainers and the proposer as Ray actors behind two small classes. A lost trainer is replaced.
+"""Workers of a run: trainers and the proposer as Ray actors. A lost trainer is replaced.
 
-Reading commands never import this module, because Ray takes seconds to start.
+Read-only commands never import this module, because Ray takes seconds to start.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from evo.trainer.device import Device
 from evo.trainer.job import Job
 
 _LOST = 2
-"""Workers that may be lost while they train one candidate; it is not given a third."""
+"""Lost workers after which a training is given up."""
 _STARTS = 3
-"""Tries to start a trainer, where it is lost before it is ready."""
+"""Attempts to start a trainer that is lost before it is ready."""
 _START_SECONDS = 180.0
-"""In which an actor must be ready: its data loaded, and its node found."""
+"""Seconds that an actor has to be placed on a node and load its data."""
 
 
 class Pool(Protocol):
-    """Interface of trainers that the driver needs."""
+    """Interface of the trainers, as the driver uses it."""
 
     busy: int
     slots: int
@@ -48,11 +48,11 @@ class Trainers:
     Args:
         cluster: Started Ray.
         evaluator: Evaluator to train on.
-        device: Kind of slot. On a cluster, as many slots as its resources hold.
+        device: Kind of device of each slot. A joined cluster has as many slots as its resources allow.
         data_sha256: Hashes of the run's data. The data of each worker must match.
         level: Name of the isolation level. It must work on the node of each worker.
         slots: Number of trainers.
-        say: Called with one line when a worker is lost.
+        say: Called with one line when a worker is lost or replaced.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Trainers:
         self.slots, self.busy = slots, 0
 
     async def start(self) -> None:
-        """Start every trainer and wait until its data is loaded. Trainers without room in the cluster are left out.
+        """Start all trainers and wait until their data is loaded. Leave out trainers that the cluster has no room for.
 
         Raises:
             EvoError: The data or isolation of a worker does not match, or no trainer started.
@@ -92,6 +92,8 @@ class Trainers:
 
     async def judge(self, job: Job) -> dict[str, Any]:
         """Run one training on the next free trainer. If that trainer is lost, try once more on another.
+
+        If both trainers are lost, the result has the status `WORKER_LOST`.
 
         Raises:
             EvoError: No slot is left, Ray died, or the disk of a trainer is full.
@@ -119,7 +121,7 @@ class Trainers:
         return lost | {"wall_seconds": seconds, "started_at": began}
 
     async def _take(self) -> Any:
-        """Return a free, live trainer. A trainer lost while idle counts against no candidate."""
+        """Return a free, live trainer. A trainer that is lost while idle does not count against a candidate."""
         while actor := await self._free.get():
             try:
                 await _ref(actor.ready.remote())
@@ -135,8 +137,8 @@ class Trainers:
         )
 
     def _replace(self, lost: Any) -> None:
-        """Start a replacement in the background."""
-        self._ray.kill(lost)  # where it was only out of reach
+        """Kill a lost trainer and start a replacement in the background."""
+        self._ray.kill(lost)  # it may only be unreachable
         task = asyncio.ensure_future(self._put_another())
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)
@@ -150,18 +152,18 @@ class Trainers:
             self._say("a trainer was lost; another took its place")
 
     def _give_up(self, said: str) -> None:
-        """Remove one slot."""
+        """Remove one slot and report it."""
         self.slots -= 1
         self._say(f"{said}; {self.slots} slot(s) left")
         if not self.slots:
             self._free.put_nowait(None)
 
     async def _started(self) -> Any:
-        """Return a new, ready trainer, after a few tries if it is lost.
+        """Start a trainer and return it when it is ready. Start another if it is lost, up to `_STARTS` in all.
 
         Raises:
-            TimeoutError: The cluster has no room for it.
-            RayError: It failed.
+            TimeoutError: The cluster has no room for the trainer.
+            RayError: The trainer failed to start.
         """
         for left in reversed(range(_STARTS)):
             actor = self._make()
@@ -179,7 +181,7 @@ class Trainers:
 
 
 class RemoteProposer:
-    """Proposer actor on the node of the driver, where the keys and the local servers are.
+    """Proposer actor on the driver's node, where the keys and the local servers are.
 
     Args:
         cluster: Started Ray.
@@ -198,7 +200,7 @@ class RemoteProposer:
         self._keys = {model.called: endpoint.key for model, endpoint in models}
 
     async def start(self) -> None:
-        """Start the actor and give it the keys.
+        """Start the actor and hand it the keys.
 
         Raises:
             EvoError: The actor does not start.
@@ -214,7 +216,11 @@ class RemoteProposer:
     async def ask(
         self, model: str, messages: Sequence[Mapping[str, str]], seed: int, max_tokens: int | None = None
     ) -> dict[str, Any]:
-        """Send one request to one of the models and return the reply."""
+        """Send one request to one of the models and return the reply.
+
+        Raises:
+            EvoError: The actor was lost.
+        """
         try:
             answered: dict[str, Any] = await _ref(self._actor.ask.remote(model, list(messages), seed, max_tokens))
         except self._ray.exceptions.RayError as error:
@@ -224,14 +230,14 @@ class RemoteProposer:
 
 
 def _not_started(error: BaseException) -> BaseException:
-    """Return the error for first trainers that cannot start: different data, or no isolation there."""
+    """Return the error for a trainer that cannot start, for example because its data or isolation does not match."""
     if not isinstance(error, Exception):
         return error
     return EvoError(f"a trainer did not start: {_last_line(error)}", hint="evo doctor", kind="device")
 
 
 def _trainer_error(error: Any) -> EvoError:
-    """Return the error of a trainer that failed through no fault of a candidate, usually a full disk."""
+    """Return the error for a trainer failure that no candidate caused, usually a full disk."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, OSError):
         return disk_error(cause, Path(cause.filename or tempfile.gettempdir()))
