@@ -8,7 +8,7 @@ import typer
 
 from evo import config
 from evo.cli.app import app
-from evo.evaluator import Limits, Spec
+from evo.evaluator import Spec
 from evo.lineage.schema import TABLES
 from evo.status import Status
 
@@ -28,7 +28,6 @@ def reference() -> str:
         "## Evaluators",
         "`evaluator.toml` of a folder in `evaluators/`.",
         *_tables("", Spec),
-        *_tables("limits", Limits),
         "## Statuses",
         _table(("status", "meaning"), [(f"`{status}`", status.meaning) for status in Status]),
         "## Lineage",
