@@ -5,7 +5,6 @@ import json
 import math
 import pickle
 import struct
-import time
 
 import pytest
 import torch
@@ -234,11 +233,10 @@ def test_offsets_that_are_not_two_whole_numbers_are_bad(offsets):
 @pytest.mark.parametrize(
     "shape", [b",".join([b"9" * 4000] * 900), b",".join([b"9"] * 1_500_000)], ids=["large numbers", "many numbers"]
 )
-def test_a_shape_of_any_numbers_is_looked_at_in_no_time(shape):
-    began = time.process_time()
+@pytest.mark.timeout(60)  # the whole product of the many numbers takes minutes
+def test_a_shape_of_huge_or_many_numbers_is_refused_without_computing_its_size(shape):
     with pytest.raises(BadWeights):
         number_types(file_of(b'{"a":{"dtype":"F32","shape":[' + shape + b'],"data_offsets":[0,4]}}', bytes(4)))
-    assert time.process_time() - began < 0.3
 
 
 # ---- never another exception ----
