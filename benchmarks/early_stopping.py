@@ -104,7 +104,7 @@ def read(run: str, lag: int | None) -> Recorded:
         sys.exit(f"{path.name}: expected a run without early stopping, found {statuses['stopped_early']} stopped")
     full = rows(
         "SELECT id, val_loss, seconds FROM candidates "
-        "WHERE status = 'ok' AND twin IS NULL AND val_loss IS NOT NULL ORDER BY id"
+        "WHERE status = 'ok' AND duplicate_of IS NULL AND val_loss IS NOT NULL ORDER BY id"
     )
     curves: dict[int, dict[int, tuple[float, float]]] = {row["id"]: {} for row in full}
     for row in rows("SELECT id, step, seconds, reported_val_loss FROM curves WHERE replicate = 0 ORDER BY id, seconds"):

@@ -43,7 +43,7 @@ SELECT count(*) AS answers, round(avg(input_tokens)) AS input_tokens, round(avg(
 FROM calls
 """
 BEST = """
-SELECT id, mind, generation, base, attempts, round(val_loss, 4) AS val_loss, cost, summary,
+SELECT id, mind, generation, base, attempts, round(val_loss, 4) AS val_loss, relative_cost, summary,
        round((SELECT val_loss FROM candidates WHERE id = 0), 4) AS baseline
 FROM candidates WHERE status = 'ok' AND id > 0 ORDER BY val_loss LIMIT 1
 """

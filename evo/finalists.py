@@ -13,9 +13,9 @@ from evo.config import Config, Final, Selection
 from evo.selection import BASELINE, Row, fitness, is_scored
 from evo.status import Status
 
-MENDED = 800_000
-"""Replicate of the first iterations of attempt n, less n: they failed, and the answer went back to its model."""
-SECOND_CLOCK = 900_000
+REPAIR = 800_000
+"""Replicate of the failed first iterations of attempt n is `REPAIR` + n: the answer went back to its model."""
+TIMING = 900_000
 """Replicate of a training that repeats the first one, same seeds, for its seconds alone."""
 VERDICT = 1_000_000
 """The first replicate of the trainings of verdicts."""
@@ -23,7 +23,25 @@ VERDICT = 1_000_000
 
 def seeds_of(seed: int, replicate: int) -> tuple[int, int]:
     """Return the seeds of initialisation and data order of one training."""
-    return rng.replicate_seeds(seed, 0 if MENDED <= replicate <= SECOND_CLOCK else replicate)
+    return rng.replicate_seeds(seed, 0 if REPAIR <= replicate <= TIMING else replicate)
+
+
+def purpose(number: int, replicate: int) -> str:
+    """Return what a training was for: search, calibration, finalist, repair, timing or verdict.
+
+    Args:
+        number: Number of the candidate. Only the baseline, 0, is trained for calibration.
+        replicate: Replicate number of the training.
+    """
+    if replicate >= VERDICT:
+        return "verdict"
+    if replicate >= TIMING:
+        return "timing"
+    if replicate >= REPAIR:
+        return "repair"
+    if replicate == 0:
+        return "search"
+    return "calibration" if number == BASELINE else "finalist"
 
 
 def is_long(final: Final, candidates: int) -> bool:

@@ -43,7 +43,7 @@ def choose(config: Config, number: int, rows: Sequence[Row]) -> Model:
 def gain(row: Row, rows: Sequence[Row]) -> float:
     """Return by how many nats the loss of a candidate is below that of its base, at least 0."""
     base = rows[row["base"]] if row["base"] is not None and row["base"] < len(rows) else None
-    if row["val_loss"] is None or base is None or base["val_loss"] is None or row["twin"] is not None:
+    if row["val_loss"] is None or base is None or base["val_loss"] is None or row["duplicate_of"] is not None:
         return 0.0
     return max(0.0, float(base["val_loss"] - row["val_loss"]))
 

@@ -147,7 +147,7 @@ def ending(
         "Try:",
         f"  {program} show {name} {number}",
         f"  {program} diff {name}:0 {name}:{number}",
-        f"  {program} sql --run {name} 'SELECT id, mind, val_loss, cost, summary FROM candidates ORDER BY val_loss LIMIT 5'",
+        f"  {program} sql --run {name} 'SELECT id, mind, val_loss, relative_cost, summary FROM candidates ORDER BY val_loss LIMIT 5'",
     ]
 
 
@@ -206,5 +206,5 @@ def _counted(number: int, noun: str) -> str:
 def _score_line(what: str, row: Row) -> str:
     loss = "-" if row["val_loss"] is None else f"{row['val_loss']:.4f}"
     seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
-    cost = "-" if row["cost"] is None else f"{row['cost']:.2f}"
+    cost = "-" if row["relative_cost"] is None else f"{row['relative_cost']:.2f}"
     return f"{what:<9}{row['id']:>5}{loss:>16}{seconds:>10}{cost:>7}"

@@ -174,14 +174,18 @@ class Search:
         if not early.stop or number <= len(self._seeds) or chance < early.control:
             return None
         rows = self.known(number)
-        seen = [row["rung_loss"] for row in rows if row["status"] in _REACHED_RUNG and row["rung_loss"] is not None]
+        seen = [
+            row["early_stop_loss"]
+            for row in rows
+            if row["status"] in _REACHED_RUNG and row["early_stop_loss"] is not None
+        ]
         seen = seen[-early.window :]
         return (statistics.median(seen), len(seen)) if len(seen) >= early.least else None
 
-    def twin(self, number: int, code_hash: str) -> Row | None:
+    def duplicate_of(self, number: int, code_hash: str) -> Row | None:
         """Return the first candidate up to the horizon that has the same code and was trained itself, or None."""
         for row in self.known(number):
-            if row["code_hash"] == code_hash and row["twin"] is None:
+            if row["code_hash"] == code_hash and row["duplicate_of"] is None:
                 return row
         return None
 

@@ -24,7 +24,7 @@ RECENT = 5
 """Baseline trainings whose median is the unit of cost."""
 
 
-def cost(seconds: float, baseline_seconds: Sequence[float]) -> float | None:
+def relative_cost(seconds: float, baseline_seconds: Sequence[float]) -> float | None:
     """Return the relative cost of a training, in steps of 0.25 and at least 1.
 
     The relative cost is the seconds of the training over the median of the last `RECENT` baseline trainings on that worker: CPU
@@ -49,7 +49,7 @@ def fitness(config: Selection, row: Row) -> tuple[float, float]:
     `loss`: excess of the relative cost over `max_cost`, then the loss. `nsga2`: loss and relative cost. `score`: loss +
     weight × minutes, alone. An unknown relative cost counts as 1.
     """
-    val_loss, cost = float(row["val_loss"]), float(row["cost"] or 1.0)
+    val_loss, cost = float(row["val_loss"]), float(row["relative_cost"] or 1.0)
     if config.rule == "nsga2":
         return val_loss, cost
     if config.rule == "score":

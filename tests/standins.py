@@ -46,7 +46,7 @@ class Trainers:
             "val_loss": 2.6 - rng.random() / 2 + self.shift(job),
             "text_se": 0.01,
             "test_loss": 2.7 - rng.random() / 2 + self.shift(job) if job.test else None,
-            "rung_loss": 2.8 - rng.random() / 2,
+            "early_stop_loss": 2.8 - rng.random() / 2,
             "verify_seconds": random.random(),
             "bits_per_byte": 3.5,
             "reported_vloss": 2.5,
@@ -63,7 +63,7 @@ class Trainers:
             "isolation": "process",
         }
         failed = self.fails(job)
-        if job.rung is not None and judged["rung_loss"] > job.rung.loss:
+        if job.rung is not None and judged["early_stop_loss"] > job.rung.loss:
             failed = failed or "stopped_early"
         if failed:
             unknown = ("val_loss", "test_loss", "text_se", "bits_per_byte", "reported_vloss", "n_params")

@@ -16,7 +16,7 @@ SHORT = Config(final=Final(least=100))
 
 
 def row(number, loss, status="ok", cost=1.0, seconds=6.0):
-    return {"id": number, "status": status, "val_loss": loss, "cost": cost, "seconds": seconds}
+    return {"id": number, "status": status, "val_loss": loss, "relative_cost": cost, "seconds": seconds}
 
 
 def training(number, replicate, loss, status="ok"):

@@ -22,7 +22,7 @@ def row(seeds):
             "status": status,
             "reason": "" if status == "ok" else "why",
             "val_loss": loss,
-            "cost": cost,
+            "relative_cost": cost,
             "seconds": 6.0,
             "base": base,
             "mind": seeds[0].name if number else None,

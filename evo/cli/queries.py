@@ -122,8 +122,11 @@ def diff(
         output.as_json({"a": _brief(a), "b": _brief(b), "genes": genes, "files": patch})
         return
     output.table(
-        ["candidate", "status", "val_loss", "cost", "seconds", "mind"],
-        [[f"{r['run']}:{r['id']}", r["status"], r["val_loss"], r["cost"], r["seconds"], r["mind"]] for r in (a, b)],
+        ["candidate", "status", "val_loss", "relative_cost", "seconds", "mind"],
+        [
+            [f"{r['run']}:{r['id']}", r["status"], r["val_loss"], r["relative_cost"], r["seconds"], r["mind"]]
+            for r in (a, b)
+        ],
     )
     for line in genes:
         print(output.clean(line))
@@ -233,7 +236,8 @@ def _export(row: Mapping[str, Any], folder: Path) -> None:
     if row["persona"]:
         write_text(folder / "persona.txt", persona.render(persona.from_json(row["persona"])))
     about = {
-        key: row[key] for key in ("run", "id", "val_loss", "cost", "seconds", "n_params", "mind", "model", "code_hash")
+        key: row[key]
+        for key in ("run", "id", "val_loss", "relative_cost", "seconds", "n_params", "mind", "model", "code_hash")
     }
     write_text(folder / "scores.json", json.dumps(about, indent=2) + "\n")
 

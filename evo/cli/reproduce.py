@@ -127,7 +127,9 @@ def _candidate(lineage: "Lineage", number: int) -> "Row":
 def _recorded(lineage: "Lineage", number: int, replicate: int) -> "Row":
     """Return the recorded training to compare with. For a duplicate, return the training of the original."""
     row = _candidate(lineage, number)
-    found = lineage.read_record("trainings", row["twin"] if row["twin"] is not None else number, replicate)
+    found = lineage.read_record(
+        "trainings", row["duplicate_of"] if row["duplicate_of"] is not None else number, replicate
+    )
     if not found:
         said = f"candidate {number} ({row['status']}) has no training {replicate}"
         raise EvoError(said, hint=f"evo show {lineage.run} {number}", kind="usage")
@@ -152,7 +154,10 @@ def _compare(recorded: "Row", again: "Row") -> tuple[str, bool]:
     """Return a sentence that compares two trainings on one seed, and whether they agree."""
     before, now = recorded["val_loss"], again["val_loss"]
     if recorded["status"] == Status.STOPPED_EARLY:
-        same = recorded["rung_loss"] is not None and abs(recorded["rung_loss"] - (again["rung_loss"] or 0)) <= CLOSE
+        same = (
+            recorded["early_stop_loss"] is not None
+            and abs(recorded["early_stop_loss"] - (again["early_stop_loss"] or 0)) <= CLOSE
+        )
         return f"stopped early when recorded; trained in full now: {again['status']}, loss {now}", same
     if recorded["status"] != again["status"]:
         return f"DIFFERS: {recorded['status']} then, {again['status']} now ({again['reason']})", False

@@ -50,7 +50,7 @@ class Screen:
         self._done += 1
         self._generation = max(self._generation, row["generation"])
         self._failed += row["status"] not in ("ok", "duplicate", "stopped_early")
-        affordable = (row["cost"] or 1.0) <= self._config.selection.max_cost
+        affordable = (row["relative_cost"] or 1.0) <= self._config.selection.max_cost
         better = self._best is None or (row["val_loss"] or 1e9) < self._best["val_loss"]
         if row["status"] == "ok" and affordable and better:
             self._best = row
@@ -89,7 +89,7 @@ class Screen:
         line = f"gen {row['generation']:>2}  #{row['id']:<4} {row['status']:<13}"
         if row["val_loss"] is not None:
             line += f" loss {row['val_loss']:.4f}"
-            line += f"  cost {row['cost']:.2f}" if row["cost"] is not None else ""
+            line += f"  cost {row['relative_cost']:.2f}" if row["relative_cost"] is not None else ""
         said = row["reason"] or row["summary"] or ""
         line += f"  {what}" + (f": {said}" if said else "")
         if row is self._best:

@@ -25,7 +25,7 @@ from evo.driver.verdict import Ending
 from evo.driver.workers import Pool
 from evo.errors import EvoError
 from evo.evaluator import code_hash, files_hash
-from evo.finalists import SECOND_CLOCK, VERDICT
+from evo.finalists import TIMING, VERDICT
 from evo.lineage.runs import lost
 from evo.lineage.store import Lineage, Row, now
 from evo.proposer import prompt
@@ -39,7 +39,16 @@ from evo.verify import static
 Works = Sequence[Coroutine[Any, Any, Row | None]]
 
 _SHARED = (
-    *("status", "reason", "val_loss", "cost", "reported_vloss", "reported_elapsed_min", "n_params", "rung_loss"),
+    *(
+        "status",
+        "reason",
+        "val_loss",
+        "relative_cost",
+        "reported_vloss",
+        "reported_elapsed_min",
+        "n_params",
+        "early_stop_loss",
+    ),
     "output_tail",
 )
 """Columns that a candidate copies from its first training."""
@@ -240,12 +249,12 @@ class Driver:
             row |= {"status": str(refused.status), "reason": refused.reason}
             return row, Failure(refused.status, refused.reason)
         row["code_hash"] = code_hash(files)
-        twin = self.search.twin(plan.id, row["code_hash"])
+        twin = self.search.duplicate_of(plan.id, row["code_hash"])
         if twin is not None:
-            for column in ("val_loss", "cost", "seconds", "n_params"):
+            for column in ("val_loss", "relative_cost", "seconds", "n_params"):
                 row[column] = twin[column]
             same = f"the same code as candidate {twin['id']}" + ("" if twin["id"] else ", the baseline")
-            row |= {"status": str(Status.DUPLICATE), "reason": same, "twin": twin["id"]}
+            row |= {"status": str(Status.DUPLICATE), "reason": same, "duplicate_of": twin["id"]}
             return row, Failure(Status.DUPLICATE, same)
         tried = attempt if may_mend else None
         training = await self._trainings.train(plan.id, 0, files, rung=self._rung(plan.id), attempt=tried)
@@ -255,9 +264,12 @@ class Driver:
         if training["replicate"]:
             return row, Failure(Status(row["status"]), row["reason"], row["output_tail"])
         if self._clock and self._is_in_doubt(plan.id, training):
-            again = await self._trainings.train(plan.id, SECOND_CLOCK, files)
-            if again["cost"] is not None and again["cost"] < (row["cost"] or math.inf):
-                row["cost"], row["seconds"] = again["cost"], ranking_seconds(again)  # disturbances only add time
+            again = await self._trainings.train(plan.id, TIMING, files)
+            if again["relative_cost"] is not None and again["relative_cost"] < (row["relative_cost"] or math.inf):
+                row["relative_cost"], row["seconds"] = (
+                    again["relative_cost"],
+                    ranking_seconds(again),
+                )  # disturbances only add time
         return row, None
 
     def _rung(self, number: int) -> Rung | None:

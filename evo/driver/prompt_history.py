@@ -50,7 +50,7 @@ def worked(rows: Sequence[Mapping[str, Any]], count: int = WORKED) -> tuple[str,
 def outcome_of(row: Rows, base: int, *, holds_clock: bool) -> Outcome:
     """Return the result of the files of `base`. It includes the relative cost only if `holds_clock` is true."""
     baseline, one = row(BASELINE), row(base)
-    cost = one["cost"] if holds_clock else None
+    cost = one["relative_cost"] if holds_clock else None
     return Outcome(baseline["val_loss"], one["val_loss"], cost, is_baseline=base == BASELINE)
 
 

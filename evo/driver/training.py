@@ -9,7 +9,7 @@ from evo.driver.run_folder import RunFolder
 from evo.driver.workers import Pool
 from evo.lineage.store import Lineage, Row
 from evo.proposer.repair import MENDABLE
-from evo.selection import BASELINE, RECENT, cost
+from evo.selection import BASELINE, RECENT, relative_cost
 from evo.status import Status
 from evo.trainer.job import SHORT_RUN, Job, Rung
 
@@ -26,7 +26,7 @@ _TAKEN = (
         "reported_vloss",
         "reported_elapsed_min",
     ),
-    *("n_params", "rung_loss", "cpu_seconds", "wall_seconds", "verify_seconds", "peak_memory_bytes"),
+    *("n_params", "early_stop_loss", "cpu_seconds", "wall_seconds", "verify_seconds", "peak_memory_bytes"),
     *("device", "host", "isolation", "output_tail"),
 )
 """Columns of a training that are copied from its judgement."""
@@ -72,24 +72,25 @@ class Trainings:
             rung: Early-stopping step and threshold.
             test: Whether to score on `test` as well.
             attempt: Number of the attempt if a repair may follow. If its first iterations fail, the replicate number of the
-                row is `finalists.MENDED` + attempt.
+                row is `finalists.REPAIR` + attempt.
         """
         went_back = attempt is not None and self._lineage.has("calls", number, attempt + 1)
-        for known in ([] if attempt is None else [finalists.MENDED + attempt]) + ([] if went_back else [replicate]):
+        for known in ([] if attempt is None else [finalists.REPAIR + attempt]) + ([] if went_back else [replicate]):
             if recorded := self._lineage.read_record("trainings", number, known):
                 return recorded[0]
         seeds = finalists.seeds_of(self._folder.config.seed, replicate)
         limit = None if number == BASELINE else self._cpu_limit()
         judged = await self._trainers.judge(Job(files, *seeds, cpu_seconds=limit, rung=rung, test=test))
         if attempt is not None and judged.get("stage") == SHORT_RUN and judged["status"] in MENDABLE:
-            replicate = finalists.MENDED + attempt
+            replicate = finalists.REPAIR + attempt
         row: Row = {"run": self._lineage.run, "id": number, "replicate": replicate, "seed": seeds[0]}
+        row["purpose"] = finalists.purpose(number, replicate)
         row |= {column: judged.get(column) for column in _TAKEN}
         row["status"] = str(row["status"])
         row["started_at"] = _when(judged.get("started_at"))
         row["reported_gap"] = _difference(row["reported_vloss"], row["val_loss"])
         self._note_baseline(row)
-        row["cost"] = self._cost(row, ranking_seconds) if row["status"] == Status.OK else None
+        row["relative_cost"] = self._cost(row, ranking_seconds) if row["status"] == Status.OK else None
         points = [{"run": row["run"], "id": number, "replicate": replicate, **p} for p in judged.get("curve", ())]
         self._lineage.append("curves", (number, replicate), points)
         self._lineage.append("trainings", (number, replicate), [row])
@@ -112,7 +113,7 @@ class Trainings:
         there = self._baselines.get(_worker(training)) or [
             row for worker, rows in self._baselines.items() if worker[1] == training["device"] for row in rows
         ]
-        return cost(seconds(training), [seconds(row) for row in there])
+        return relative_cost(seconds(training), [seconds(row) for row in there])
 
     def _cpu_limit(self) -> float | None:
         """Return the limit on CPU seconds of a candidate: a multiple of the baseline's seconds on the slowest CPU worker."""

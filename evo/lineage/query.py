@@ -9,32 +9,39 @@ from typing import Any
 import duckdb
 
 from evo.errors import EvoError
+from evo.finalists import REPAIR, TIMING, VERDICT
 from evo.lineage import schema
 
 _SCORES = """
 CREATE VIEW scores AS
 WITH told AS (
     SELECT run, id, count(*) AS trainings, avg(val_loss) AS mean_loss, stddev_samp(val_loss) AS sd,
-           avg(text_se) AS text_se, median(cpu_seconds) AS cpu_seconds, median(cost) AS cost
-    FROM trainings WHERE status = 'ok' AND val_loss IS NOT NULL AND replicate <> 900000 GROUP BY run, id
+           avg(text_se) AS text_se, median(cpu_seconds) AS cpu_seconds, median(relative_cost) AS relative_cost
+    FROM trainings WHERE status = 'ok' AND val_loss IS NOT NULL AND purpose NOT IN ('timing', 'repair') GROUP BY run, id
 ), pooled AS (
     SELECT run, sqrt(sum((trainings - 1) * sd * sd) / sum(trainings - 1)) AS pooled_sd
     FROM told WHERE trainings > 1 GROUP BY run
 )
 SELECT run, id, trainings, mean_loss, sd, pooled_sd, pooled_sd / sqrt(trainings) AS seed_se, text_se,
-       sqrt(pooled_sd * pooled_sd / trainings + text_se * text_se) AS val_loss_se, cpu_seconds, cost
+       sqrt(pooled_sd * pooled_sd / trainings + text_se * text_se) AS val_loss_se, cpu_seconds, relative_cost
 FROM told LEFT JOIN pooled USING (run)
 """
 _CREDIT = """
 CREATE VIEW credit AS
 WITH told AS (
-    SELECT run, id, base, status, twin, val_loss, unnest(json_extract(operators, '$[*]')) AS record FROM candidates
+    SELECT run, id, base, status, duplicate_of, val_loss, unnest(json_extract(operators, '$[*]')) AS record FROM candidates
 )
 SELECT told.run, told.id, record->>'$.operator' AS operator, told.status, record->>'$.refused' AS refused,
-       CASE WHEN told.twin IS NULL AND record->>'$.refused' IS NULL THEN base.val_loss - told.val_loss END AS gain
+       CASE WHEN told.duplicate_of IS NULL AND record->>'$.refused' IS NULL THEN base.val_loss - told.val_loss END AS gain
 FROM told LEFT JOIN candidates base ON base.run = told.run AND base.id = told.base
 """
 
+_PURPOSE = (
+    f"CASE WHEN replicate >= {VERDICT} THEN 'verdict' WHEN replicate >= {TIMING} THEN 'timing' "
+    f"WHEN replicate >= {REPAIR} THEN 'repair' WHEN replicate = 0 THEN 'search' "
+    "WHEN id = 0 THEN 'calibration' ELSE 'finalist' END"
+)
+"""`finalists.purpose` in SQL, for lineages before schema 4."""
 _MADE_OF = {"scores": "trainings", "credit": "candidates"}
 
 
@@ -70,9 +77,10 @@ def connect(population: Path, run: str | None = None, text: str | None = None) -
         if table not in named:
             continue
         files = _files(population, run, table)
-        wanted = ", ".join(f'"{c.name}"' for c in columns)
-        source = "SELECT " + ", ".join(f'NULL::{c.kind} AS "{c.name}"' for c in columns) + " WHERE false"
-        if files:  # those of an older schema lack columns, which the empty rows bring
+        wanted = ", ".join(_current(c) for c in columns)
+        kinds = [(name, c.kind) for c in columns for name in (c.name, c.was) if name]
+        source = "SELECT " + ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in kinds) + " WHERE false"
+        if files:  # files of another schema lack columns, which the empty rows provide
             names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
             rows = f"SELECT * FROM read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
             source = f"SELECT {wanted} FROM ({rows} UNION ALL BY NAME {source})"
@@ -100,6 +108,13 @@ def sql(population: Path, text: str, run: str | None = None, parameters: Sequenc
             _name_damage(population, text, run)
         first = re.sub(r"\s+", " ", str(error).split("\n\n")[0])
         raise EvoError(f"SQL: {first}", hint="`evo sql --schema` lists tables and columns", kind="usage") from None
+
+
+def _current(column: schema.Column) -> str:
+    """Return the SQL of one column over files of every schema version."""
+    if column.was:
+        return f'coalesce("{column.name}", "{column.was}") AS "{column.name}"'
+    return f"coalesce(purpose, {_PURPOSE}) AS purpose" if column.name == "purpose" else f'"{column.name}"'
 
 
 def _named(text: str | None) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evo.errors import EvoError
-from evo.finalists import MENDED, SECOND_CLOCK
+from evo.finalists import REPAIR, TIMING
 from evo.lineage import lock
 from evo.lineage.schema import GENE
 
@@ -53,7 +53,7 @@ def summary(path: Path) -> RunSummary:
     done = len(list((path / "lineage" / "candidates").glob("[0-9]*.parquet")))
     every = int(config.get("baseline_every", population))
     trained = [tuple(map(int, p.stem.split("-"))) for p in (path / "lineage" / "trainings").glob("[0-9]*-*.parquet")]
-    baselines = sum(number == 0 and replicate < SECOND_CLOCK for number, replicate in trained)
+    baselines = sum(number == 0 and replicate < TIMING for number, replicate in trained)
     whole = done >= total and baselines > math.ceil(generations * population / every)
     if has_end:
         whole = whole and any((path / "lineage" / "verdicts").glob(f"{total:06d}-*.parquet"))
@@ -72,7 +72,7 @@ def lost(path: Path, candidates: int) -> list[tuple[str, int, int]]:
         table, name = aside.parent.name, _SET_ASIDE.fullmatch(aside.name)
         if table not in ("trainings", "calls") or name is None or int(name["number"]) >= candidates:
             continue
-        if table == "trainings" and MENDED <= int(name["key"]) < SECOND_CLOCK:
+        if table == "trainings" and REPAIR <= int(name["key"]) < TIMING:
             continue  # first iterations that failed, of code that went back to its model
         if table == "calls" and int(name["key"]) == GENE:
             continue  # its words stand in the candidate's row; without one it is asked for again

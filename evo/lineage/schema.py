@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 3
+VERSION = 4
 """Of the schema, in every file's metadata under `METADATA_KEY`."""
 METADATA_KEY = b"evo_schema"
 GENE = 0
@@ -18,12 +18,16 @@ GENE = 0
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `kind` is its DuckDB type; `clock` marks values that differ between two equal searches."""
+    """One column. `kind` is its DuckDB type; `clock` marks values that differ between two equal searches.
+
+    `was` is the name of the column in schemas before version 4.
+    """
 
     name: str
     kind: str
     meaning: str
     clock: bool = False
+    was: str = ""
 
 
 _RUN = Column("run", "VARCHAR", "name of the run, its folder in population/")
@@ -38,7 +42,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("reason", "VARCHAR", "one line that says what went wrong; empty when ok"),
         Column("parents", "BIGINT[]", "parents; the first one provides persona and files"),
         Column("base", "BIGINT", "candidate whose files the prompt asks to improve"),
-        Column("twin", "BIGINT", "earlier candidate with the same code, whose scores are copied"),
+        Column("duplicate_of", "BIGINT", "earlier candidate with the same code, whose scores are copied", was="twin"),
         Column("operators", "VARCHAR", "JSON list of variation records: operator, genes, origin"),
         Column("mind", "VARCHAR", "name of its persona"),
         Column("persona", "VARCHAR", "its persona as JSON"),
@@ -49,16 +53,17 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("summary", "VARCHAR", "the answer's first line outside its code"),
         Column("val_loss", "DOUBLE", "held-out loss of its first training, nats a token, computed by us"),
         Column(
-            "cost",
+            "relative_cost",
             "DOUBLE",
             "relative cost: seconds over the baseline's recent median on that worker, in steps of 0.25",
             True,
+            was="cost",
         ),
         Column("seconds", "DOUBLE", "of its first training: CPU seconds, wall seconds on MPS and CUDA", True),
         Column("reported_vloss", "DOUBLE", "best_vloss as the candidate reports it; never used"),
         Column("reported_elapsed_min", "DOUBLE", "elapsed_min as the candidate reports it; never used", True),
         Column("n_params", "BIGINT", "parameters of the trained model"),
-        Column("rung_loss", "DOUBLE", "validation loss reported at the early-stopping step"),
+        Column("early_stop_loss", "DOUBLE", "validation loss reported at the early-stopping step", was="rung_loss"),
         Column("output_tail", "VARCHAR", "the last of what its training printed, at most 16 kB", True),
         Column("asked", "VARCHAR", "label of the model in the configuration"),
         Column("attempts", "BIGINT", "number of answers; more than 1 if a failed answer was sent back for repair"),
@@ -72,17 +77,22 @@ TABLES: dict[str, tuple[Column, ...]] = {
         _RUN,
         _ID,
         Column(
-            "replicate",
-            "BIGINT",
-            "0: search; from 1: finalists on fresh seeds; from 800000: failed first iterations of an answer that was "
-            "repaired; 900000: timed again; from 1000000: verdict",
+            "replicate", "BIGINT", "number of the training, unique in its candidate; the same number has the same seeds"
+        ),
+        Column(
+            "purpose",
+            "VARCHAR",
+            "search: the first training; calibration: baseline on a fresh seed; finalist: fresh seeds after the search; "
+            "repair: failed first iterations of an answer that went back to its model; timing: the first training again "
+            "for its seconds; verdict: fresh seeds for the verdict",
         ),
         Column("seed", "BIGINT", "random seed of the initialisation; the data order has its own"),
         Column(
-            "cost",
+            "relative_cost",
             "DOUBLE",
             "relative cost: seconds over the baseline's recent median on that worker, in steps of 0.25",
             True,
+            was="cost",
         ),
         Column("status", "VARCHAR", "ok, or the name of its failure"),
         Column("reason", "VARCHAR", "one line that says what went wrong"),
@@ -95,7 +105,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("reported_gap", "DOUBLE", "reported_vloss less val_loss"),
         Column("reported_elapsed_min", "DOUBLE", "elapsed_min as the candidate reports it", True),
         Column("n_params", "BIGINT", "parameters of the trained model"),
-        Column("rung_loss", "DOUBLE", "validation loss reported at the early-stopping step"),
+        Column("early_stop_loss", "DOUBLE", "validation loss reported at the early-stopping step", was="rung_loss"),
         Column("cpu_seconds", "DOUBLE", "of the whole process tree", True),
         Column("wall_seconds", "DOUBLE", "by our clock", True),
         Column("verify_seconds", "DOUBLE", "that rebuilding, scoring and probing took, by our clock", True),
@@ -161,6 +171,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
 def clock_columns(table: str) -> set[str]:
     """Return the columns that hold clock values."""
     return {column.name for column in TABLES[table] if column.clock}
+
+
+def with_current_names(data: "pa.Table", table: str) -> "pa.Table":
+    """Return a table of an older schema with each renamed column under its current name."""
+    current = {column.was: column.name for column in TABLES[table] if column.was}
+    return data.rename_columns([current.get(name, name) for name in data.schema.names])
 
 
 def arrow_schema(table: str) -> "pa.Schema":

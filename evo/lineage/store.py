@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evo import finalists
 from evo.errors import EvoError
 from evo.lineage import schema
 
@@ -192,12 +193,16 @@ def read_file(path: Path, table: str) -> list[Row]:
             hint="upgrade evo-search",
             kind="lineage",
         )
+    if version < schema.VERSION:
+        data = schema.with_current_names(data, table)
     names, known = set(data.schema.names), schema.arrow_schema(table)
     if not (data.schema.equals(known) if version == schema.VERSION else {"run", "id"} <= names <= set(known.names)):
         raise DamagedFile(path, f"expected the columns of {table}, found {_named(data.schema.names)}")
     rows: list[Row] = data.to_pylist()
     if path.name != EMPTY and version == schema.VERSION:
         _check_key(path, table, rows)
+    if table == "trainings" and "purpose" not in names:  # before schema 4 the replicate number alone said it
+        rows = [row | {"purpose": finalists.purpose(row["id"], row["replicate"])} for row in rows]
     return [{column.name: row.get(column.name) for column in schema.TABLES[table]} for row in rows]
 
 

@@ -64,7 +64,7 @@ class Judgement:
     reported_vloss: float | None = None
     reported_elapsed_min: float | None = None
     n_params: int | None = None
-    rung_loss: float | None = None
+    early_stop_loss: float | None = None
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     verify_seconds: float = 0.0

@@ -154,7 +154,7 @@ class Trainer:
             rung.ended()
         finally:
             judgement.curve = rung.curve()
-            judgement.rung_loss = loss_at(judgement.curve, self.evaluator.spec.rung_step)
+            judgement.early_stop_loss = loss_at(judgement.curve, self.evaluator.spec.rung_step)
         if failed is not None:
             raise failed
         if wrong := feed.shortfall():

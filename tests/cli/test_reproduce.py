@@ -13,7 +13,7 @@ from standins import Proposer, Trainers, drive, make_run, with_rung
 from evo import cli, rng
 from evo.driver import session
 from evo.driver.loop import Driver
-from evo.finalists import SECOND_CLOCK
+from evo.finalists import TIMING
 from evo.lineage import schema, store
 from evo.lineage.store import Lineage
 from evo.status import Status
@@ -53,7 +53,7 @@ class Odd(Trainers):
     async def judge(self, job):
         losing = "LOSING" in job.files["model.py"]
         judged = await super().judge(dataclasses.replace(job, rung=None))
-        judged["rung_loss"] = 9.0 if losing else judged["rung_loss"]
+        judged["early_stop_loss"] = 9.0 if losing else judged["early_stop_loss"]
         if losing and job.rung:
             judged |= {"status": "stopped_early", "reason": "losing", "val_loss": None}
         return judged
@@ -319,10 +319,8 @@ def test_a_training_of_a_verdict_is_reproduced_with_its_loss_on_test(home, evo, 
 def test_a_second_clock_is_reproduced_on_the_seeds_of_the_first_training(home, evo, again):
     lineage = Lineage(home / "population" / "night")
     (first,) = lineage.read_record("trainings", 1, 0)
-    lineage.append("trainings", (1, SECOND_CLOCK), [first | {"replicate": SECOND_CLOCK, "cost": 1.0}])
-    assert (
-        evo("reproduce", "night", "1", "--replicate", str(SECOND_CLOCK)).splitlines()[-1] == "the same to the last bit"
-    )
+    lineage.append("trainings", (1, TIMING), [first | {"replicate": TIMING, "relative_cost": 1.0}])
+    assert evo("reproduce", "night", "1", "--replicate", str(TIMING)).splitlines()[-1] == "the same to the last bit"
 
 
 def test_a_reproduction_as_json_has_both_trainings_and_what_is_said_of_them(home, evo, again):
@@ -364,14 +362,14 @@ def test_a_twin_is_compared_with_the_training_whose_scores_it_took(home, evo, ag
     told = json.loads(evo("reproduce", "night", str(TWIN), "--json"))
     twin = rows_of(home)[TWIN]
     assert told["says"] == "the same to the last bit"
-    assert told["recorded"]["val_loss"] == twin["val_loss"] == rows_of(home)[twin["twin"]]["val_loss"]
+    assert told["recorded"]["val_loss"] == twin["val_loss"] == rows_of(home)[twin["duplicate_of"]]["val_loss"]
 
 
 def test_a_stopped_candidate_is_trained_in_full_and_compared_at_its_rung(home, evo, again):
     text = evo("reproduce", "night", str(STOPPED)).splitlines()[-1]
     assert text.startswith("stopped early when recorded; trained in full now: ok, loss 2.")
     assert again[0][0].rung is None
-    again[1]["rung_loss"] = 2.0
+    again[1]["early_stop_loss"] = 2.0
     evo("reproduce", "night", str(STOPPED), code=1)
 
 

@@ -33,7 +33,7 @@ memory_mb = 1500
 processes = 24
 """
 OF_HONEST = ("status", "val_loss", "n_params", "code_hash", "reported_vloss")
-OF_ALL = ("generation", "parents", "base", "persona", "operators", "prompt", "files", "twin")
+OF_ALL = ("generation", "parents", "base", "persona", "operators", "prompt", "files", "duplicate_of")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from evo import config, rng
 from evo.catalogue import answer as catalogue_answer
 from evo.driver import run_folder as folders
 from evo.errors import EvoError
-from evo.finalists import MENDED
+from evo.finalists import REPAIR
 from evo.lineage import query, runs
 from evo.lineage.store import Lineage
 from evo.proposer import gene_writing
@@ -135,7 +135,7 @@ def test_a_twin_is_asked_once_more_and_stands_where_nothing_better_comes(populat
     drive(run, Spoils(with_text(given), until=99))
     rows = rows_of(run)[1:]
     assert {(row["status"], row["attempts"], row["first_status"]) for row in rows} == {("duplicate", 2, "duplicate")}
-    assert {row["twin"] for row in rows} == {0}
+    assert {row["duplicate_of"] for row in rows} == {0}
 
 
 class FailsAtFirst(Trainers):
@@ -164,7 +164,7 @@ def test_first_iterations_that_fail_go_back_and_have_a_training_of_their_own(pop
     trainings = [t for t in rows_of(run, "trainings") if t["id"] == mended[0]["id"]]
     assert [(t["replicate"], t["status"], t["stage"] == SHORT_RUN) for t in trainings] == [
         (0, "ok", False),
-        (MENDED + 1, "crashed", True),
+        (REPAIR + 1, "crashed", True),
     ]
     said = next(m for m in proposer.messages if len(m) == 3)[2]["content"]
     assert "NameError" in said
@@ -383,7 +383,7 @@ def test_what_operators_gained_is_a_query(population, small_evaluator):
     ]
     for one in credit:
         row = rows[one["id"]]
-        unscored = row["twin"] is not None or one["refused"] is not None
+        unscored = row["duplicate_of"] is not None or one["refused"] is not None
         expected = None if unscored else rows[row["base"]]["val_loss"] - row["val_loss"]
         assert one["gain"] == expected
 
@@ -422,4 +422,4 @@ def test_a_twin_stands_where_what_comes_then_is_worse(population, small_evaluato
 
     drive(run, Worsens(PROSE, until=0))
     rows = rows_of(run)[1:]
-    assert {(row["status"], row["attempts"], row["twin"]) for row in rows} == {("duplicate", 3, 0)}
+    assert {(row["status"], row["attempts"], row["duplicate_of"]) for row in rows} == {("duplicate", 3, 0)}

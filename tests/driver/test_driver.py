@@ -119,7 +119,7 @@ def test_a_cost_is_counted_in_baselines(population, small_evaluator):
     run = make_run(population, small_evaluator)
     drive(run)
     scored = [row for row in rows_of(run) if row["status"] == "ok"]
-    assert {row["cost"] for row in scored} == {1.0}
+    assert {row["relative_cost"] for row in scored} == {1.0}
 
 
 def test_every_failed_candidate_has_a_row_with_its_name_and_reason(population, small_evaluator):
@@ -176,7 +176,7 @@ def test_code_that_was_trained_before_takes_its_twins_scores(population, small_e
     _, trainers, _ = drive(run, Proposer(lambda reply: reply | {"text": same}))
     rows = rows_of(run)
     assert {row["status"] for row in rows[1:]} == {"duplicate"}
-    assert {row["twin"] for row in rows[1:]} == {0}
+    assert {row["duplicate_of"] for row in rows[1:]} == {0}
     assert all(row["val_loss"] == rows[0]["val_loss"] and "baseline" in row["reason"] for row in rows[1:])
     assert len(set(trainers.trained)) == 1
 

@@ -67,9 +67,9 @@ def test_a_stopped_candidate_has_a_curve_and_a_reason_and_no_score(done):
     curves = {row["id"] for row in rows_of(run, "curves") if row["replicate"] == 0}
     trained = {row["id"]: row for row in rows_of(run, "trainings") if row["replicate"] == 0}
     for row in stopped:
-        assert (row["val_loss"], row["cost"]) == (None, None)
+        assert (row["val_loss"], row["relative_cost"]) == (None, None)
         assert row["reason"]
-        assert row["rung_loss"] == trained[row["id"]]["rung_loss"] is not None
+        assert row["early_stop_loss"] == trained[row["id"]]["early_stop_loss"] is not None
         assert trained[row["id"]]["status"] == "stopped_early"
         assert row["id"] in curves
         assert set(json.loads(row["files"])) == {"train_mps.py", "model.py"}
@@ -141,9 +141,9 @@ def test_a_twin_of_a_stopped_candidate_takes_its_missing_score_and_is_no_failure
     _, trainers, _ = drive(run, Proposer(spoil), Losing())
     rows = rows_of(run)
     assert [row["status"] for row in rows] == ["ok", "ok", "ok", "stopped_early", *["duplicate"] * 5]
-    assert {(row["twin"], row["val_loss"], row["cost"], row["rung_loss"]) for row in rows[4:]} == {
-        (3, None, None, None)
-    }
+    assert {
+        (row["duplicate_of"], row["val_loss"], row["relative_cost"], row["early_stop_loss"]) for row in rows[4:]
+    } == {(3, None, None, None)}
     assert trainers.trained.count(rows[3]["code_hash"]) == 1
     now = report.standing(rows, rows_of(run, "trainings"), run.config)
     assert (now.failures, now.stopped) == ({}, 1)

@@ -12,7 +12,7 @@ WIDE, DEEP = FILES | {"model.py": "class GPT: wide = True\n"}, FILES | {"model.p
 
 
 def row(number, base, files, val_loss, **more):
-    told = {"id": number, "base": base, "val_loss": val_loss, "cost": 1.25, "status": "ok", "reason": ""}
+    told = {"id": number, "base": base, "val_loss": val_loss, "relative_cost": 1.25, "status": "ok", "reason": ""}
     return told | {"summary": f"change {number}", "files": json.dumps(files) if files else None} | more
 
 
@@ -93,14 +93,14 @@ def test_a_candidate_whose_answer_held_no_files_has_none(rows):
 
 def test_what_has_worked_are_the_largest_gains_on_the_files_that_were_given_the_best_first(seeds):
     who = persona.to_json(seeds[0])
-    told = {"mind": "Euler", "persona": who, "twin": None}
+    told = {"mind": "Euler", "persona": who, "duplicate_of": None}
     known = [
         row(0, 0, FILES, 2.5) | told,
         row(1, 0, WIDE, 2.4) | told,
         row(2, 1, WIDE, 2.45) | told,
         row(3, 0, DEEP, 2.2) | told | {"summary": "I ```broke``` out\nof it"},
         row(4, 0, None, None) | told,
-        row(5, 3, DEEP, 1.9) | told | {"twin": 3},
+        row(5, 3, DEEP, 1.9) | told | {"duplicate_of": 3},
     ]
     assert prompt_history.worked(known) == (
         "candidate 3: loss 2.2000, 0.3000 lower: Euler: I broke out of it",

@@ -45,7 +45,7 @@ def clocked(tmp_path, small_evaluator):
 
 
 def second(trainings):
-    return {number for number, replicate in trainings if replicate == finalists.SECOND_CLOCK}
+    return {number for number, replicate in trainings if replicate == finalists.TIMING}
 
 
 def leading(rows, lag=3):
@@ -62,22 +62,22 @@ def test_only_those_that_would_lead_are_clocked_again_and_on_the_same_seeds(cloc
     assert second(trainings) == leading(rows)
     assert second(trainings)
     for number in second(trainings):
-        one, two = trainings[number, 0], trainings[number, finalists.SECOND_CLOCK]
+        one, two = trainings[number, 0], trainings[number, finalists.TIMING]
         assert (one["seed"], one["val_loss"]) == (two["seed"], two["val_loss"])
 
 
 def test_the_lower_of_two_costs_counts(clocked):
     rows, trainings = clocked(first=(10.0, 6.5))
     for row in rows[1:]:
-        assert row["cost"] == (1.0 if row["id"] in second(trainings) else 1.75)
+        assert row["relative_cost"] == (1.0 if row["id"] in second(trainings) else 1.75)
         assert row["seconds"] == (6.0 if row["id"] in second(trainings) else 10.0)
-        assert trainings[row["id"], 0]["cost"] == 1.75
+        assert trainings[row["id"], 0]["relative_cost"] == 1.75
 
 
 def test_a_second_clock_that_takes_longer_changes_nothing(clocked):
     rows, trainings = clocked(first=(10.0, 6.5), later=(20.0, 6.5))
     assert second(trainings)
-    assert {row["cost"] for row in rows[1:]} == {1.75}
+    assert {row["relative_cost"] for row in rows[1:]} == {1.75}
 
 
 @pytest.mark.parametrize("seconds", [(6.0, 6.5), (10.0, 12.0)])
@@ -94,7 +94,7 @@ def test_a_second_clock_is_no_second_seed(clocked, tmp_path):
     rows = query.sql(tmp_path, "SELECT id, trainings FROM scores").as_dicts()
     counted = {row["id"]: row["trainings"] for row in rows}
     for number in second(trainings):
-        replicates = {k for other, k in trainings if other == number} - {finalists.SECOND_CLOCK}
+        replicates = {k for other, k in trainings if other == number} - {finalists.TIMING}
         assert counted[number] == len(replicates)
 
 

@@ -96,10 +96,15 @@ threads = 1
 source = "plays"
 """
 NEW = {
-    "candidates": {"rung_loss", "asked", "attempts", "first_status"},
-    "trainings": {"text_se", "test_loss", "reported_gap", "rung_loss", "verify_seconds", "stage"},
+    "candidates": {"early_stop_loss", "asked", "attempts", "first_status"},
+    "trainings": {"text_se", "test_loss", "reported_gap", "early_stop_loss", "verify_seconds", "stage", "purpose"},
     "calls": {"reasoning", "requests", "lost_tokens", "lost_usd"},
 }
+
+
+def current(names):
+    """The names of columns as schema 4 calls them."""
+    return {{"twin": "duplicate_of", "cost": "relative_cost", "rung_loss": "early_stop_loss"}.get(n, n) for n in names}
 
 
 def write(folder, table, key, **values):
@@ -165,11 +170,11 @@ def evo(home, *args, code=0):
 
 
 def test_todays_schema_has_every_column_that_the_old_one_had():
-    assert schema.VERSION == 3
+    assert schema.VERSION == 4
     for table, columns in COLUMNS.items():
-        assert set(columns) <= {column.name for column in schema.TABLES[table]}
+        assert current(columns) <= {column.name for column in schema.TABLES[table]}
     for table, names in NEW.items():
-        assert {column.name for column in schema.TABLES[table]} - set(COLUMNS[table]) == names
+        assert {column.name for column in schema.TABLES[table]} - current(COLUMNS[table]) == names
 
 
 @pytest.mark.parametrize("table", COLUMNS)
@@ -178,7 +183,7 @@ def test_rows_are_read_with_the_columns_that_were_not_there_empty(population, ta
     assert len(rows) == {"candidates": 4, "trainings": 4, "curves": 4, "calls": 3, "verdicts": 0}[table]
     for row in rows:
         assert list(row) == [column.name for column in schema.TABLES[table]]
-        assert {row[name] for name in NEW.get(table, ())} <= {None}
+        assert {row[name] for name in NEW.get(table, set()) - {"purpose"}} <= {None}
         assert row["run"] == "old"
 
 
@@ -196,7 +201,7 @@ def test_sql_reads_old_and_new_values_side_by_side(population):
     assert old == ("old", 0, 0, 2.5, None, None, WHEN)
     assert [row[4] for row in new] == [0.01, 0.01]
     assert [row[5] is None for row in new] == [True, False]
-    parents = query.sql(population, "SELECT DISTINCT typeof(parents), typeof(rung_loss) FROM candidates").rows
+    parents = query.sql(population, "SELECT DISTINCT typeof(parents), typeof(early_stop_loss) FROM candidates").rows
     assert parents == [("BIGINT[]", "DOUBLE")]
 
 
@@ -223,7 +228,7 @@ def test_an_old_run_is_shown_with_its_leader_and_without_a_verdict(home):
 
 def test_a_candidate_of_an_old_run_is_shown_and_exported(home, tmp_path):
     row = json.loads(evo(home, "best", "old", "--json").stdout)
-    assert (row["id"], row["val_loss"], row["rung_loss"], row["verdicts"]) == (2, 2.3, None, [])
+    assert (row["id"], row["val_loss"], row["early_stop_loss"], row["verdicts"]) == (2, 2.3, None, [])
     assert "No verdict was given." in evo(home, "best", "old", "--export", str(tmp_path / "out")).stdout
     assert (tmp_path / "out" / "model.py").read_text() == "y = 2\n"
     assert "reason:" in evo(home, "show", "old", "3").stdout
@@ -249,7 +254,7 @@ def test_nothing_goes_on_with_an_old_run_and_the_reason_is_said(home, population
     assert after == before
 
 
-@pytest.mark.parametrize("version", [None, 1, 2, 4])
+@pytest.mark.parametrize("version", [None, 1, 2, 3, 5])
 def test_a_run_of_another_schema_is_refused_whether_older_or_newer(tmp_path, small_evaluator, version):
     run = make_run(tmp_path, small_evaluator)
     about = json.loads((run.path / "run.json").read_text())
@@ -257,3 +262,22 @@ def test_a_run_of_another_schema_is_refused_whether_older_or_newer(tmp_path, sma
     (run.path / "run.json").write_text(json.dumps(about if version is None else about | {"schema": version}))
     with pytest.raises(EvoError, match=f"with lineage schema {version or 1}; this evo searches with 3"):
         folders.open_run(run.path)
+
+
+def test_a_renamed_column_holds_the_old_values_and_the_purpose_follows_from_the_number(population):
+    rows = Lineage(population / "old").read("trainings")
+    assert [(row["id"], row["purpose"], row["relative_cost"]) for row in rows] == [
+        (0, "search", 1.0),
+        (0, "calibration", 1.0),
+        (1, "search", 1.0),
+        (2, "search", 1.0),
+    ]
+    seen = query.sql(population, "SELECT id, purpose, relative_cost FROM trainings ORDER BY id, replicate", "old").rows
+    assert seen == [(row["id"], row["purpose"], row["relative_cost"]) for row in rows]
+
+
+def test_sql_and_rows_agree_on_the_purpose_of_every_training(population):
+    for run in ("old", "today"):
+        told = {(row["id"], row["replicate"]): row["purpose"] for row in Lineage(population / run).read("trainings")}
+        derived = query.sql(population, f"SELECT id, replicate, {query._PURPOSE} FROM trainings", run).rows
+        assert {(number, replicate): purpose for number, replicate, purpose in derived} == told

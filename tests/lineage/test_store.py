@@ -95,9 +95,10 @@ def test_a_newer_schema_is_refused(lineage):
 def test_a_file_of_an_older_schema_opens_with_its_missing_columns_empty(lineage):
     table = pa.Table.from_pylist([{"run": "night", **a_row("candidates", 1)}], schema=schema.arrow_schema("candidates"))
     store.publish(
-        lineage.path("candidates", 1), table.drop_columns(["twin"]).replace_schema_metadata({schema.METADATA_KEY: b"0"})
+        lineage.path("candidates", 1),
+        table.drop_columns(["duplicate_of"]).replace_schema_metadata({schema.METADATA_KEY: b"0"}),
     )
-    assert lineage.read("candidates")[0]["twin"] is None
+    assert lineage.read("candidates")[0]["duplicate_of"] is None
 
 
 def test_a_file_that_may_not_be_read_is_not_called_damaged(lineage, monkeypatch):
@@ -203,7 +204,7 @@ def write_trainings(folder, losses, text_se=0.02):
         for replicate, loss in enumerate(all_):
             status, text = ("crashed", None) if loss is None else ("ok", text_se)
             row = a_row("trainings", number, replicate=replicate, status=status, val_loss=loss, text_se=text)
-            lineage.append("trainings", (number, replicate), [row | {"cost": 1.0, "cpu_seconds": 5.0}])
+            lineage.append("trainings", (number, replicate), [row | {"relative_cost": 1.0, "cpu_seconds": 5.0}])
 
 
 def scores(population, run=None):
@@ -255,7 +256,7 @@ def test_a_deviation_is_pooled_over_one_run_and_not_over_others(tmp_path):
 
 def test_failed_and_stopped_trainings_are_no_scores(tmp_path):
     write_trainings(tmp_path / "night", {0: [2.0, None, 2.2], 1: [None, None]})
-    stopped = a_row("trainings", 2, replicate=0, status="stopped_early", rung_loss=2.9)
+    stopped = a_row("trainings", 2, replicate=0, status="stopped_early", early_stop_loss=2.9)
     Lineage(tmp_path / "night").append("trainings", (2, 0), [stopped])
     assert {key: row["trainings"] for key, row in scores(tmp_path).items()} == {("night", 0): 2}
 

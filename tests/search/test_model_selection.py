@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from evo.config import Config, Model
 from evo.model_selection import FIRST, choose, gain
 
-BASELINE = {"id": 0, "asked": None, "base": 0, "val_loss": 2.5, "twin": None, "tokens": None, "cost_usd": None}
+BASELINE = {"id": 0, "asked": None, "base": 0, "val_loss": 2.5, "duplicate_of": None, "tokens": None, "cost_usd": None}
 
 
 def models(*weights, **changes):
@@ -19,7 +19,15 @@ def models(*weights, **changes):
 def rows(*told):
     """The baseline, and a candidate for each (model, loss, tokens)."""
     found = [
-        {"id": n, "asked": asked, "base": 0, "val_loss": loss, "twin": None, "tokens": tokens, "cost_usd": tokens / 1e6}
+        {
+            "id": n,
+            "asked": asked,
+            "base": 0,
+            "val_loss": loss,
+            "duplicate_of": None,
+            "tokens": tokens,
+            "cost_usd": tokens / 1e6,
+        }
         for n, (asked, loss, tokens) in enumerate(told, 1)
     ]
     return [BASELINE, *found]
@@ -69,7 +77,7 @@ def test_a_bandit_keeps_trying_one_of_which_little_is_known():
 def test_a_gain_is_on_the_files_that_were_asked_about_and_none_for_a_twin():
     known = rows(("m0", 2.0, 1), ("m0", 1.9, 1), ("m0", 2.2, 1))
     known[2] |= {"base": 1}
-    known[3] |= {"twin": 1}
+    known[3] |= {"duplicate_of": 1}
     assert [gain(row, known) for row in known] == pytest.approx([0.0, 0.5, 0.1, 0.0])
 
 

@@ -24,12 +24,12 @@ def row_for(plan, loss=None, status="ok", cost=1.0):
         "id": plan.id,
         "status": status,
         "val_loss": (2.6 - rng.random() / 2 if loss is None else loss) if status == "ok" else None,
-        "cost": cost,
+        "relative_cost": cost,
         "seconds": 6.0 * cost,
         "persona": persona.to_json(plan.persona) if plan.persona else None,
         "code_hash": f"hash{plan.id % 7}",
-        "twin": None,
-        "rung_loss": 2.9 - rng.random() / 2 if status in ("ok", "stopped_early") else None,
+        "duplicate_of": None,
+        "early_stop_loss": 2.9 - rng.random() / 2 if status in ("ok", "stopped_early") else None,
     }
 
 
@@ -211,8 +211,13 @@ EARLY = {"early.control": 0.0, "early.least": 3, "early.window": 5}
 def told(search, losses, status="ok"):
     """A search that was told rows whose reported losses at the rung these are, None for one that did not reach it."""
     for number, loss in enumerate(losses):
-        row = {"id": number, "status": status if loss is not None else "crashed", "rung_loss": loss, "val_loss": None}
-        search.tell(row | {"code_hash": str(number), "twin": None})
+        row = {
+            "id": number,
+            "status": status if loss is not None else "crashed",
+            "early_stop_loss": loss,
+            "val_loss": None,
+        }
+        search.tell(row | {"code_hash": str(number), "duplicate_of": None})
     return search
 
 
@@ -297,11 +302,11 @@ def test_a_rung_depends_on_rows_up_to_the_horizon_alone(seeds, order, number, ot
     rng, below = generator(other, number, "rows"), whole.horizon(number)
     for row in rng.sample(list(rows.values()), len(rows)):
         whole.tell(row)
-        changed.tell(row if row["id"] <= below else row | {"rung_loss": rng.random(), "status": "crashed"})
+        changed.tell(row if row["id"] <= below else row | {"early_stop_loss": rng.random(), "status": "crashed"})
         if row["id"] <= below:
             part.tell(row)
     assert whole.rung(number) == part.rung(number) == changed.rung(number)
-    seen = [rows[n]["rung_loss"] for n in range(below + 1)][-5:]
+    seen = [rows[n]["early_stop_loss"] for n in range(below + 1)][-5:]
     assert whole.rung(number) == (statistics.median(seen), len(seen))
 
 
@@ -317,9 +322,9 @@ def test_the_fitter_parents_files_are_inherited(seeds):
 def test_a_twin_is_the_first_trained_row_of_that_code_below_the_horizon(seeds):
     search = Search(config(), seeds)
     run_through(search, random.Random(0))
-    assert search.twin(16, "hash3")["id"] == 3
-    assert search.twin(4, "hash3") is None
-    assert search.twin(16, "another") is None
+    assert search.duplicate_of(16, "hash3")["id"] == 3
+    assert search.duplicate_of(4, "hash3") is None
+    assert search.duplicate_of(16, "another") is None
 
 
 def test_the_baseline_is_planned_again_before_every_eighth_candidate(seeds):

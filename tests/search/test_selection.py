@@ -9,13 +9,13 @@ from evo import selection
 from evo.config import Selection
 from evo.genetics import Individual
 from evo.rng import generator
-from evo.selection import Selector, cost, fitness, is_scored
+from evo.selection import Selector, fitness, is_scored, relative_cost
 
 pairs = st.lists(st.tuples(st.floats(1.0, 6.0), st.integers(4, 20).map(lambda n: n / 4)), min_size=1, max_size=20)
 
 
 def row(val_loss, cost=1.0, seconds=6.0, status="ok"):
-    return {"val_loss": val_loss, "cost": cost, "seconds": seconds, "status": status}
+    return {"val_loss": val_loss, "relative_cost": cost, "seconds": seconds, "status": status}
 
 
 def individuals(config, values):
@@ -28,22 +28,22 @@ def rng(number=1):
 
 @given(st.floats(0.01, 1000), st.lists(st.floats(0.1, 100), min_size=1, max_size=12))
 def test_a_cost_is_a_step_of_a_quarter_and_never_below_one(seconds, baseline):
-    found = cost(seconds, baseline)
+    found = relative_cost(seconds, baseline)
     assert found >= 1.0
     assert found * 4 == int(found * 4)
 
 
 @given(st.floats(0.2, 50), st.floats(0.9, 1.1))
 def test_a_cost_does_not_move_with_the_noise_of_a_tenth(baseline, noise):
-    assert cost(baseline * noise, [baseline] * 5) == 1.0
+    assert relative_cost(baseline * noise, [baseline] * 5) == 1.0
 
 
 def test_a_cost_counts_the_recent_baselines_alone():
-    assert cost(10.0, [1.0] * 20 + [10.0] * 5) == 1.0
+    assert relative_cost(10.0, [1.0] * 20 + [10.0] * 5) == 1.0
 
 
 def test_without_a_baseline_there_is_no_cost():
-    assert cost(3.0, []) is None
+    assert relative_cost(3.0, []) is None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

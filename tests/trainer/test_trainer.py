@@ -58,7 +58,7 @@ def test_an_honest_training_is_ok_and_told_in_full(honest):
     assert honest.wall_seconds > 0
     assert honest.verify_seconds > 0
     assert 0 < honest.text_se < 0.1
-    assert honest.rung_loss == honest.curve[1]["reported_val_loss"]
+    assert honest.early_stop_loss == honest.curve[1]["reported_val_loss"]
     assert honest.test_loss is None
     assert (honest.device, honest.host, honest.isolation) == ("cpu", platform.node(), "process")
 
@@ -495,18 +495,18 @@ def test_a_losing_training_is_stopped_at_its_rung_whether_it_goes_on_or_has_ende
     for judgement in (goes_on, has_ended):
         assert judgement.status == Status.STOPPED_EARLY
         assert judgement.reason == (
-            f"reported {judgement.rung_loss:.4f} at step 2, above 0.5000, the median of 9 earlier candidates there"
+            f"reported {judgement.early_stop_loss:.4f} at step 2, above 0.5000, the median of 9 earlier candidates there"
         )
         assert [getattr(judgement, name) for name in UNKNOWN] == [None] * len(UNKNOWN)
         assert [point["step"] for point in judgement.curve] == [1, 2]
-        assert judgement.rung_loss == honest.rung_loss
+        assert judgement.early_stop_loss == honest.early_stop_loss
         assert judgement.wall_seconds > 0
         assert judgement.verify_seconds == 0
     assert without_clocks(goes_on) == without_clocks(has_ended)
 
 
 def test_a_training_below_its_rung_is_judged_as_without_one(judge, honest, saving):
-    judgement = judge(end=saving, job={"rung": Rung(step=2, loss=honest.rung_loss, of=9)})
+    judgement = judge(end=saving, job={"rung": Rung(step=2, loss=honest.early_stop_loss, of=9)})
     assert without_clocks(judgement) == without_clocks(honest)
 
 
