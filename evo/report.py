@@ -147,7 +147,8 @@ def ending(
         "Try:",
         f"  {program} show {name} {number}",
         f"  {program} diff {name}:0 {name}:{number}",
-        f"  {program} sql --run {name} 'SELECT id, mind, val_loss, relative_cost, summary FROM candidates ORDER BY val_loss LIMIT 5'",
+        f"  {program} sql --run {name} "
+        "'SELECT id, mind, val_loss, relative_cost, summary FROM candidates ORDER BY val_loss LIMIT 5'",
     ]
 
 

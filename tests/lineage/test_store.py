@@ -53,7 +53,7 @@ def test_every_file_has_every_column_and_the_schema_version(lineage, table):
     lineage.append(table, (1,), [a_row(table, 1)])
     read = pq.read_schema(lineage.path(table, 1))
     assert read.names == [column.name for column in schema.TABLES[table]]
-    assert read.metadata[schema.METADATA_KEY] == str(schema.VERSION).encode() == b"3"
+    assert read.metadata[schema.METADATA_KEY] == str(schema.VERSION).encode() == b"4"
 
 
 def test_a_published_file_never_changes(lineage):
