@@ -99,8 +99,8 @@ def find(population: Path, name: str | None, *, unfinished: bool = False) -> Pat
         if not (path / "run.json").is_file():
             known = ", ".join(run.name for run in summaries(population)[-5:]) or "none"
             raise EvoError(
-                f"expected the name of a run, found {name!r}, which no run has",
-                hint=f"the latest runs: {known}",
+                f"no run has the name {name!r}",
+                hint=f"latest runs: {known}",
                 kind="usage",
             )
         return path

@@ -40,7 +40,7 @@ class DamagedFile(EvoError):
         run = path.parents[2].name
         super().__init__(
             f"{path} is damaged: {found}",
-            hint=f"`evo resume {run}` sets it aside and makes it again",
+            hint=f"`evo resume {run}` moves it to damaged/ and recreates it",
             kind="lineage",
         )
 
@@ -168,7 +168,7 @@ def disk_error(error: OSError, path: Path) -> EvoError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     what = "the disk is full" if full else f"cannot write: {error.strerror}"
     return EvoError(
-        f"{what} ({path.parent})", hint="nothing finished is lost: make room, then `evo resume`", kind="disk"
+        f"{what} ({path.parent})", hint="finished work is saved: free disk space, then `evo resume`", kind="disk"
     )
 
 
