@@ -82,7 +82,7 @@ def parse(response: str, base: Mapping[str, str], finish_reason: str | None = "s
     if not text.strip() and finish_reason == "length":
         return Answer(Status.TRUNCATED, "the output limit was reached before the reasoning ended")
     if not text.strip():
-        return Answer(Status.NO_CODE, f"nothing but reasoning; {expected}")
+        return Answer(Status.NO_CODE, f"the answer holds only reasoning; {expected}")
     told = edits.read(text, list(base))
     blocks, prose = read_blocks(told.rest)
     if _ends_in_a_spare_fence(blocks, base):
@@ -98,7 +98,7 @@ def parse(response: str, base: Mapping[str, str], finish_reason: str | None = "s
         return Answer(Status.BAD_ANSWER, f"two different blocks for {twice}", prose=prose)
     if not found:
         why = f"{unnamed} code block(s) without a file name" if unnamed else "no code block"
-        why = "edits, which were not asked for" if told.edits else why
+        why = "the answer holds edits, but whole files were requested" if told.edits else why
         return Answer(Status.NO_CODE, f"{why}; {expected}", prose=prose)
     files = {name: text if _is_unchanged(found.get(name, "")) else found[name] for name, text in base.items()}
     return Answer(Status.OK, files=files, prose=prose)

@@ -150,7 +150,7 @@ class _Reader:
             self._is_cut = True
         elif _SEARCH.match(self._lines[end]):
             quoted = "\n".join(self._lines[start:end])
-            self._edits.append(replace(edit, quoted=quoted, wrong="a SEARCH block has no end, >>>>>>> REPLACE"))
+            self._edits.append(replace(edit, quoted=quoted, wrong="a SEARCH block has no closing >>>>>>> REPLACE"))
             return end
         elif divider is None:
             self._edits.append(replace(edit, wrong="a SEARCH block has no ======= before >>>>>>> REPLACE"))
@@ -290,14 +290,14 @@ def _file_of(edit: Edit, files: Mapping[str, str]) -> str:
     if edit.name is not None:
         if edit.name in files:
             return edit.name
-        raise Misfit(f"an edit is for {_quoted(edit.name)}; expected {' or '.join(files)}", edit.quoted)
+        raise Misfit(f"an edit names the file {_quoted(edit.name)}; expected {' or '.join(files)}", edit.quoted)
     found = [name for name, text in files.items() if edit.search and _places(edit, _lines(text))]
     if len(found) == 1:
         return found[0]
     if edit.likely in files and edit.likely is not None:
         return edit.likely
     where = "no file" if not found else "more than one file"
-    raise Misfit(f"an edit names no file, and its text stands in {where}: {_first(edit)}", edit.quoted)
+    raise Misfit(f"an edit names no file, and its text occurs in {where}: {_first(edit)}", edit.quoted)
 
 
 def _place(edit: Edit, name: str, lines: Sequence[str], moved: int) -> tuple[int, Sequence[str]]:
@@ -306,14 +306,14 @@ def _place(edit: Edit, name: str, lines: Sequence[str], moved: int) -> tuple[int
     if not found and not any(line.strip() for line in (*lines, *edit.search)):
         return 0, edit.replacement
     if not edit.search:
-        raise Misfit(f"an edit of {name} has an empty SEARCH, which only an empty file takes", edit.quoted)
+        raise Misfit(f"an edit of {name} has an empty SEARCH, which is valid only for an empty file", edit.quoted)
     if len(found) > 1 and edit.line is not None:
         for expected in (edit.line - 1 + moved, edit.line - 1):
             if expected in found:
                 return expected, found[expected]
     if len(found) == 1:
         return next(iter(found.items()))
-    where = f"stands at {len(found)} places" if found else "does not stand in the file"
+    where = f"occurs {len(found)} times" if found else "does not occur in the file"
     raise Misfit(f"the text of an edit of {name} {where}: {_first(edit)}", edit.quoted)
 
 

@@ -107,8 +107,8 @@ class PromptTooLong(EvoError):
         self.needed, self.limit = needed, limit
         told = ", ".join(f"{part.name} {tokens(part.text)}" for part in parts)
         super().__init__(
-            f"the prompt needs about {needed} tokens, and there are {limit} for it: {told}",
-            hint='take a model with a larger context_length, a smaller evaluator, or answer = "edits" with a lower max_tokens',
+            f"the prompt needs about {needed} tokens, but its limit is {limit}: {told}",
+            hint='use a model with a larger context_length, a smaller evaluator, or answer = "edits" with a lower max_tokens',
             kind="config",
         )
 

@@ -52,9 +52,9 @@ def test_a_refused_key_is_told():
 
 def test_tokens_that_are_not_counted_are_told():
     with Server("lmstudio", usage=False, context=200_000) as server:
-        assert any("counts no tokens" in said for said in learned(server).says)
+        assert any("reports no token counts" in said for said in learned(server).says)
 
 
 def test_a_price_that_is_not_known_is_told():
     with Server("openai", context=200_000) as server:
-        assert any("price not known" in said for said in learned(server).says)
+        assert any("cost unknown" in said for said in learned(server).says)
