@@ -15,9 +15,9 @@ from evo.lineage import lock, schema, store
 from evo.lineage.runs import DAMAGED
 
 _FILE_ASIDE = re.compile(r"\..+\.\d+")
-"""The name of a file while it is written: a dot, its name to be, the number of the writing process."""
+"""Name of a file while it is written: a dot, the final name and the process id of the writer."""
 _RUN_ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}\.\d+")
-"""The same of a run's folder, with eight letters of `tempfile` between."""
+"""Name of a run folder while it is created: the same, with eight characters from `tempfile` before the process id."""
 
 _WHAT_FOLLOWS = {
     "candidates": "the row is rebuilt from its answer and its training",
@@ -33,7 +33,7 @@ _WHAT_FOLLOWS = {
 def recover(folder: Path) -> list[str]:
     """Remove incomplete files of the run in `folder`, set damaged records aside, and return one line per action.
 
-    Every record is read once, in about a millisecond.
+    Every record is read once, which takes about a millisecond each.
 
     Raises:
         EvoError: The disk is full, a file may not be read, or a file has a newer schema.
@@ -48,7 +48,7 @@ def clear_population(population: Path) -> list[str]:
     """Remove folders of runs whose creation was killed and return one line per action."""
     if not _asides(population):
         return []
-    with lock.making(population):  # whoever makes a run holds it, so what is seen now is nobody's
+    with lock.making(population):  # the creator of a run holds this lock, so these folders have no owner
         left = _asides(population)
         for path in left:
             shutil.rmtree(path, ignore_errors=True)

@@ -21,7 +21,7 @@ from evo.lineage import schema
 
 Row = dict[str, Any]
 EMPTY = "schema.parquet"
-"""The file of a table that holds all columns and no row."""
+"""File of a table that holds all columns and no row."""
 _RECORD = re.compile(r"\d{6,}(-\d+)?\.parquet")
 _KEY_COLUMNS = {
     "candidates": ("id",),
@@ -30,7 +30,7 @@ _KEY_COLUMNS = {
     "calls": ("id", "attempt"),
     "verdicts": ("after",),
 }
-"""The columns that a record's name tells."""
+"""Columns whose values the name of a record begins with."""
 
 
 class DamagedFile(EvoError):
@@ -183,7 +183,8 @@ def read_file(path: Path, table: str) -> list[Row]:
         data = pq.read_table(path, partitioning=None, page_checksum_verification=True)
         version = int((data.schema.metadata or {}).get(schema.METADATA_KEY, b"0"))
     except (OSError, pa.ArrowException, ValueError) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EIO):  # pyarrow's own have no number
+        # An OSError that pyarrow raises itself has no errno.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EIO):
             raise EvoError(f"cannot read {path}: {error.strerror or error}", kind="lineage") from None
         raise DamagedFile(path, str(error).splitlines()[0]) from None
     if version > schema.VERSION:
