@@ -206,7 +206,7 @@ def test_a_reason_is_one_printable_line_and_what_is_quoted_is_bounded():
     ("response", "why"),
     [
         ("model.py\n<<<<<<< SEARCH\nx\n>>>>>>> REPLACE\n", "no ======="),
-        (f"model.py\n<<<<<<< SEARCH\nx\n=======\ny\n{block()}", "no end"),
+        (f"model.py\n<<<<<<< SEARCH\nx\n=======\ny\n{block()}", "no closing >>>>>>> REPLACE"),
     ],
 )
 def test_a_block_without_one_of_its_marks_is_refused(response, why):

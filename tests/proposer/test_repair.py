@@ -117,7 +117,7 @@ def test_a_cut_answer_with_nothing_to_go_on_from_is_asked_for_anew(response):
     [
         ("I would rather not.", "holds no code. Give the code itself: new text for train_mps.py or model.py."),
         ("```python\nx = 1\n```\n", "no block is named. Name each block: train_mps.py or model.py."),
-        ("<think>x</think>", "the answer holds only reasoning"),
+        ("<think>x</think>", "nothing but reasoning"),
         ("<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n", "whole files are needed"),
         (
             "```\nmodel.py\nx = 1\n```\n\n```\nmodel.py\nx = 2\n```\n",
