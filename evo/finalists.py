@@ -1,7 +1,7 @@
 """Choice of candidates to retrain after a search: finalists, and leader and baseline for the verdict. No I/O.
 
 The best of many equal candidates looks better than it is. So finalists are compared on fresh random seeds only, and a
-verdict uses fresh seeds and text that nothing has touched.
+verdict uses fresh seeds and the test part, which the search never reads.
 """
 
 import math
@@ -14,15 +14,15 @@ from evo.selection import BASELINE, Row, fitness, is_scored
 from evo.status import Status
 
 REPAIR = 800_000
-"""Replicate of the failed first iterations of attempt n is `REPAIR` + n: the answer went back to its model."""
+"""Attempt n whose first iterations failed, and whose answer was sent back for repair, has the replicate REPAIR + n."""
 TIMING = 900_000
-"""Replicate of a training that repeats the first one, same seeds, for its seconds alone."""
+"""Replicate of a training that repeats the first one on the same seeds to measure its seconds again."""
 VERDICT = 1_000_000
-"""The first replicate of the trainings of verdicts."""
+"""First replicate of the trainings of a verdict."""
 
 
 def seeds_of(seed: int, replicate: int) -> tuple[int, int]:
-    """Return the seeds of initialisation and data order of one training."""
+    """Return the seeds of initialisation and data order of one training. Repeats of the first training use its seeds."""
     return rng.replicate_seeds(seed, 0 if REPAIR <= replicate <= TIMING else replicate)
 
 
@@ -86,8 +86,8 @@ def fresh_losses(trainings: Sequence[Row], number: int, final: Final) -> list[fl
 def leader(rows: Sequence[Row], trainings: Sequence[Row], config: Config) -> Row | None:
     """Return the leader, or None if no candidate was scored.
 
-    In a finished long run the leader is the finalist with the lowest mean loss over its fresh seeds; a finalist with a
-    failed seed comes last. In every other run it is the fittest candidate by one training.
+    In a finished long run the leader is the fittest finalist by its mean loss over the fresh seeds. A finalist with more failed
+    seeds ranks below one with fewer. In every other run the leader is the fittest candidate by its first training.
     """
     ranked = by_fitness(rows, config.selection)
     fresh = {number: fresh_losses(trainings, number, config.final) for number in finalists(rows, config)}

@@ -65,7 +65,7 @@ def select_best(individuals: Sequence[Individual], k: int) -> list[Individual]:
 
 
 def select_nsga2(individuals: Sequence[Individual], k: int) -> list[Individual]:
-    """Return the k individuals of the first fronts. The last front is thinned by crowding distance (Deb et al. 2002)."""
+    """Return at most k individuals, front by front. The last front is thinned by crowding distance (Deb et al. 2002)."""
     return cast(list[Individual], tools.selNSGA2(sorted(individuals, key=lambda i: i.id), min(k, len(individuals))))
 
 
@@ -75,7 +75,10 @@ def select_tournament(individuals: Sequence[Individual], size: int) -> Individua
 
 
 def select_crowded(individuals: Sequence[Individual]) -> Individual:
-    """Return the winner of a binary tournament on dominance, then crowding distance. Requires `select_nsga2` before."""
+    """Return the winner of a binary tournament on dominance, then crowding distance.
+
+    `select_nsga2`, which sets the crowding distances, must run first. Fewer than four individuals are drawn uniformly.
+    """
     if len(individuals) < 4:
         return cast(Individual, tools.selRandom(list(individuals), 1)[0])
     return cast(Individual, tools.selTournamentDCD(list(individuals), 4)[0])

@@ -13,7 +13,7 @@ from evo.status import Status
 
 _NO_FAILURE = (Status.OK, Status.DUPLICATE, Status.STOPPED_EARLY)
 USUAL_SEEDS = Final().verdict_seeds
-"""Of a verdict; one of fewer is said to be small."""
+"""Default number of verdict seeds per side. A verdict on fewer seeds is reported as small."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Standing:
         baseline: Row of the baseline, or None before it exists.
         leader: Row of the leader, or None. See `evo.finalists.leader`.
         fresh: Held-out losses of the leader's fresh seeds in a finished long run. Without them the leader's score is
-        optimistic. done: Number of rows so far.
+        optimistic.
+        done: Number of rows so far.
         failures: Number of failed candidates by status.
         stopped: Number of candidates stopped early, which is not a failure.
     """
@@ -92,7 +93,7 @@ def spending_lines(rows: Sequence[Row], calls: Sequence[Row]) -> list[str]:
         sure = all(call["cost_usd"] is not None for call in own)
         cost = f", {'' if sure else 'about '}${usd:.4f}" if usd else ", free" if sure else ""
         lost = sum(call["lost_tokens"] or 0 for call in own)
-        broken = f", at most {lost} more in broken requests" if lost else ""
+        broken = f", at most {lost} more in failed requests" if lost else ""
         candidates = sum(other == name for other in asked.values())
         asked_for = f"{_counted(candidates, 'candidate')}, {_counted(len(own), 'answer')}"
         lines.append(f"asked {name}: {asked_for}, {tokens} tokens{more}{cost}{broken}")

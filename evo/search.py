@@ -60,7 +60,7 @@ class Search:
         self._rows: dict[int, Row] = {}
         self._individuals: dict[int, Individual] = {}
         self._asked: set[int] = set()
-        self._complete = -1  # rows up to this one are all told
+        self._complete = -1  # all rows up to this number were told
 
     @property
     def last(self) -> int:

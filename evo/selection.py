@@ -13,22 +13,26 @@ if TYPE_CHECKING:
     from evo.genetics import Individual
 
 Row = Mapping[str, Any]
-"""Of a candidate: status, val_loss, cost and seconds are read."""
+"""Row of a candidate. This module reads status, val_loss, cost and seconds."""
 
 BASELINE = 0
-"""The number of the candidate that is the evaluator's own files."""
+"""Number of the baseline, the candidate with the evaluator's own files."""
 
 COST_STEP = 0.25
-"""Costs are stepped: raw seconds of equal trainings differ by 10 to 40 %."""
+"""Step of the relative cost. Seconds of equal trainings differ by 10 to 40 %, so finer steps would rank noise."""
 RECENT = 5
-"""Baseline trainings whose median is the unit of cost."""
+"""Number of latest baseline trainings whose median is the unit of relative cost."""
 
 
 def relative_cost(seconds: float, baseline_seconds: Sequence[float]) -> float | None:
     """Return the relative cost of a training, in steps of 0.25 and at least 1.
 
-    The relative cost is the seconds of the training over the median of the last `RECENT` baseline trainings on that worker: CPU
-    seconds on the CPU, wall seconds on MPS and CUDA. Return None if there is no baseline training to compare with.
+    The relative cost is `seconds` over the median of the last `RECENT` positive values of `baseline_seconds`. Return None if
+    there is no such value.
+
+    Args:
+        seconds: CPU seconds of the training on the CPU, wall seconds on MPS and CUDA.
+        baseline_seconds: The same for the baseline trainings to compare with, oldest first.
     """
     recent = [s for s in baseline_seconds if s > 0][-RECENT:]
     if not recent:
@@ -82,12 +86,12 @@ class Selector:
         return self._config.rule != "loss" or math.isfinite(self._config.max_cost)
 
     def survivors(self, individuals: "Sequence[Individual]", k: int, rng: random.Random) -> "list[Individual]":
-        """Return at most k of the rated individuals."""
+        """Return at most k survivors."""
         chosen: list[Individual] = self._toolbox.call("survive", rng, list(individuals), k) if individuals else []
         return chosen
 
     def choose(self, survivors: "Sequence[Individual]", rng: random.Random) -> "Individual":
-        """Return one parent out of the rated, non-empty `survivors`."""
+        """Return one parent. `survivors` must not be empty."""
         chosen: Individual = self._toolbox.call("choose", rng, survivors)
         return chosen
 

@@ -18,9 +18,9 @@ Record = dict[str, Any]
 Varied = tuple[Persona, Record] | None
 
 FEWEST = {"topics": 3, "directions": 3, "fields": 5, "breakthroughs": 1}
-"""Genes that dropping and narrowing leave in a section."""
+"""Minimum number of genes that `drop` and `narrow_fields` leave in a section."""
 WRITTEN = ("write_breakthrough", "sharpen_topic")
-"""The operators whose genes a model writes."""
+"""Operators whose genes a model writes."""
 
 
 def swap_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
@@ -46,12 +46,12 @@ def swap_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 
 def emphasise(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Raise the emphasis of a topic or direction by one step and move it up behind its equals."""
+    """Raise the emphasis of a topic or direction by one step and move it before the first item with a lower emphasis."""
     return _shift(persona, +1)
 
 
 def deemphasise(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Lower the emphasis of a topic or direction by one step and move it down."""
+    """Lower the emphasis of a topic or direction by one step and move it before the first item with a lower emphasis."""
     return _shift(persona, -1)
 
 
@@ -69,7 +69,7 @@ def drop(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 
 def narrow_fields(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Keep a random half of the fields."""
+    """Keep a random half of the fields, at least `FEWEST`."""
     section = persona.section("fields")
     if section is None:
         return None
@@ -97,7 +97,7 @@ def widen_fields(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 
 def write_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Request a new breakthrough in place of an old one. A model writes it before the persona is asked."""
+    """Request a new breakthrough in place of an old one. A model writes it before the request for code."""
     section = persona.section("breakthroughs")
     if section is None:
         return None
@@ -106,7 +106,7 @@ def write_breakthrough(persona: Persona, pool: Sequence[Persona]) -> Varied:
 
 
 def sharpen_topic(persona: Persona, pool: Sequence[Persona]) -> Varied:
-    """Request a sharper wording of a topic or direction. A model writes it before the persona is asked."""
+    """Request a sharper wording of a topic or direction. A model writes it before the request for code."""
     places = [(section.kind, item.title) for section in _weighed(persona) for item in section.items if item.title]
     if not places:
         return None
@@ -162,8 +162,8 @@ class Variator:
     def mutate(self, persona: Persona, rng: random.Random) -> tuple[Persona, list[Record]]:
         """Apply one to `mutations` operators, drawn by weight.
 
-        An operator that does not apply is drawn again. At most one of the operators needs text from a model; its record
-        holds None in place of the text until the model has answered.
+        If an operator does not apply, another one is drawn. At most one of the operators needs text from a model. The text in
+        its record, `words`, is None until the model has answered.
         """
         records: list[Record] = []
         for _ in range(rng.randint(1, self._settings.mutations)):
@@ -181,13 +181,13 @@ class Variator:
         return persona, records
 
     def cross(self, first: Persona, second: Persona, second_id: int, rng: random.Random) -> tuple[Persona, Record]:
-        """Cross two personas section by section. The first one is the fitter."""
+        """Cross two personas section by section. `first` is the fitter one and the basis of the child."""
         crossed: tuple[Persona, Record] = self._toolbox.call("cross", rng, first, second, second_id)
         return crossed
 
 
 def _weighed(persona: Persona) -> list[Section]:
-    """Return the sections whose genes have an emphasis."""
+    """Return the sections in which variation changes the emphasis: topics and directions."""
     kinds: tuple[Kind, ...] = ("topics", "directions")
     return [section for kind in kinds if (section := persona.section(kind)) is not None]
 
@@ -198,8 +198,8 @@ def _items(persona: Persona, kind: Kind) -> tuple[Item, ...]:
 
 
 def _shift(persona: Persona, step: int) -> Varied:
-    """Change the emphasis of one item by `step` and move the item behind the last one with at least the same emphasis."""
-    movable = {2: -1, -1: +1}  # an item at an end moves only the other way
+    """Change the emphasis of one item by `step` and move it before the first item with a lower emphasis, or to the end."""
+    movable = {2: -1, -1: +1}  # the highest emphasis can only fall, the lowest only rise
     places = [
         (section, place)
         for section in _weighed(persona)

@@ -38,8 +38,8 @@ def locate(kind: str, name: str, suffix: str = "") -> Path:
             return path.resolve()
     known = sorted({p.name.removesuffix(suffix) for p in [*_children(Path.cwd() / kind), *_children(builtin() / kind)]})
     raise EvoError(
-        f"nothing in {kind}/ is called {name!r}",
-        hint=f"there are: {', '.join(known) or 'none'}; or give a path",
+        f"{kind}/ holds no {name!r}",
+        hint=f"available: {', '.join(known) or 'none'}; or give a path",
         kind="config" if kind == "configs" else "evaluator" if kind == "evaluators" else "persona",
     )
 
@@ -60,7 +60,7 @@ def create(target: Path) -> list[Path]:
         return _copy_builtin(target)
     except OSError as error:
         raise EvoError(
-            f"expected a folder that can be written, found {target}: {error.strerror}",
+            f"cannot write to {target}: {error.strerror}",
             hint="give another DIR",
             kind="usage",
         ) from None

@@ -371,7 +371,7 @@ def test_several_models_come_in_their_order(toml):
 
 
 def test_a_flag_that_could_mean_several_models_is_refused(toml):
-    assert "expected one [[model]] table" in refusal(toml(TWO), {"model.name": "c"}).message
+    assert "expected exactly one [[model]] table" in refusal(toml(TWO), {"model.name": "c"}).message
 
 
 @pytest.mark.parametrize(

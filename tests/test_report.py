@@ -86,7 +86,7 @@ def call(number, **changes):
 def test_what_was_spent_is_told_by_model(row):
     rows = [row(0, 2.5), row(1, 2.0), row(2, 2.1) | {"asked": "other"}]
     text = ending(rows, calls=[call(1), call(1, lost_tokens=7), call(2, output_tokens=None, cost_usd=None)])
-    assert "asked m: 1 candidate, 2 answers, 240 tokens, $0.5000, at most 7 more in broken requests" in text
+    assert "asked m: 1 candidate, 2 answers, 240 tokens, $0.5000, at most 7 more in failed requests" in text
     assert "asked other: 1 candidate, 1 answer, 0 tokens (1 answer not counted)" in text
 
 

@@ -49,7 +49,9 @@ def parse(spec: str) -> Faults:
         if name not in (*KINDS, "slow_seconds"):
             known = ", ".join((*KINDS, "slow_seconds"))
             raise EvoError(
-                f"expected a fault of {known}; found {name!r}", hint="e.g. truncated=0.1,429=0.05", kind="config"
+                f"expected one of the faults {known}, found {name!r}",
+                hint="example: truncated=0.1,429=0.05",
+                kind="config",
             )
         value = _number(name, number)
         if name == "slow_seconds":
@@ -57,7 +59,9 @@ def parse(spec: str) -> Faults:
         else:
             shares[name] = value
     if sum(shares.values()) > 1.0 + 1e-9:
-        raise EvoError(f"expected faults that sum to at most 1, found {sum(shares.values()):g}", kind="config")
+        raise EvoError(
+            f"expected fault probabilities that sum to at most 1, found {sum(shares.values()):g}", kind="config"
+        )
     return Faults(shares, seconds)
 
 
@@ -89,6 +93,7 @@ def _number(name: str, text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0.0 <= value <= (1.0 if name != "slow_seconds" else 3600.0):
-        raise EvoError(f"expected {name}=NUMBER, a probability (or seconds), found {name}={text}", kind="config")
+    most = 3600.0 if name == "slow_seconds" else 1.0
+    if not 0.0 <= value <= most:
+        raise EvoError(f"expected {name}=NUMBER with a number from 0 to {most:g}, found {name}={text}", kind="config")
     return value

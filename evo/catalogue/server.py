@@ -48,9 +48,11 @@ class _Catalogue:
         """Answer a question, with the fault drawn for the request applied."""
         kind = self._fault(question.key)
         if kind == "429":
-            raise Refusal(429, "told to refuse this request once", "rate_limit_exceeded", {"Retry-After": "0"})
+            raise Refusal(
+                429, "simulated fault: this request is refused once", "rate_limit_exceeded", {"Retry-After": "0"}
+            )
         if kind == "500":
-            raise Refusal(500, "told to fail this request once", "told_to")
+            raise Refusal(500, "simulated fault: this request fails once", "simulated_fault")
         if kind == "reset":
             raise Reset
         if kind == "slow":

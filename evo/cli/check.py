@@ -62,7 +62,7 @@ def check(
             print(f"\nbaseline, replicate {replicate}:")
             _print_judgement(results[-1])
         if results[-1].status != Status.OK:
-            output.note("the baseline failed: it is not trained on further seeds")
+            output.note("the baseline failed, so it is not trained on more seeds")
             break
     noise = _noise([r.val_loss for r in results if r.val_loss is not None])
     if not json:
@@ -140,7 +140,7 @@ def _files(folder: Path, evaluator: "Evaluator") -> dict[str, str]:
     found = [name for name in evaluator.spec.files if (folder / name).is_file()]
     if not found:
         wanted = " or ".join(evaluator.spec.files)
-        raise EvoError(f"expected {wanted} in {folder}, found neither", kind="usage")
+        raise EvoError(f"expected {wanted} in {folder}, found none of them", kind="usage")
     for name in found:
         try:
             files[name] = (folder / name).read_text(encoding="utf-8")

@@ -75,11 +75,11 @@ def _ports(found: list[tuple[str, str, int]]) -> str:
     told = ", ".join(f"{process} {address}:{port}" for process, address, port in found)
     open_ports = [port for _, address, port in found if not ipaddress.ip_address(address).is_loopback]
     if not open_ports:
-        return f"it listens on this machine alone: {told}"
+        return f"it listens only on the loopback address: {told}"
     numbers = ",".join(map(str, open_ports))
     return (
-        f"it listens on {told}; other machines reach port(s) {numbers} unless a firewall stands before them: let in the "
-        f"cluster's own machines (sudo ufw allow from ADDRESS), then sudo ufw deny proto tcp to any port {numbers}"
+        f"it listens on {told}; other machines can reach port(s) {numbers} unless a firewall blocks them: allow the machines "
+        f"of the cluster (sudo ufw allow from ADDRESS), then block others (sudo ufw deny proto tcp to any port {numbers})"
     )
 
 
@@ -101,7 +101,7 @@ def _model(settings: "Config", model: "Model") -> Finding:
     from evo.proposer.endpoint_probe import learn
 
     if model.is_catalogue:
-        return True, "the built-in catalogue (rule-based, offline); --model NAME and --base-url ask a language model"
+        return True, "the built-in catalogue (rule-based, offline); use --model and --base-url for a language model"
     if model.kind != "endpoint":
         return True, f"{model.called} ({model.kind}) is served on this machine while a session runs"
     where = endpoint(model)
@@ -121,9 +121,11 @@ def _isolation(settings: "Config") -> Finding:
     if level.name == "process":
         said.append(
             "clean environment, limits and all processes killed, but it does not stop code from reading your files, "
-            "your other processes or the network; a model's code needs --isolation process to say that you accept that"
+            "your other processes or the network; to run code from a language model, pass --isolation process"
         )
-    said += [f"not {other.name}: {other.missing() or 'it works, and was not asked for'}" for other in stronger]
+    said += [
+        f"not {other.name}: {other.missing() or 'it works, but another level is configured'}" for other in stronger
+    ]
     return True, "; ".join(said)
 
 

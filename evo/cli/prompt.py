@@ -139,9 +139,7 @@ def _reference(text: str) -> tuple[str | None, int]:
 def _refuse(option: str, others: Mapping[str, str | None]) -> None:
     """Refuse arguments that `option` excludes."""
     if given := [name for name, value in others.items() if value is not None]:
-        raise EvoError(
-            f"{option} takes no {' and no '.join(given)}: it uses the configuration of the run", kind="usage"
-        )
+        raise EvoError(f"{option} excludes {' and '.join(given)}: it uses the configuration of the run", kind="usage")
 
 
 def _print_parts(parts: Sequence["Part"], limit: int | None, notes: Sequence[str], *, as_json: bool) -> None:

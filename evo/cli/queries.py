@@ -192,7 +192,7 @@ def _one(rows: list[dict[str, Any]], name: str, number: int) -> dict[str, Any]:
     found = next((row for row in rows if row["id"] == number), None)
     if found is None:
         last = max((row["id"] for row in rows), default=None)
-        there = "it has none yet" if last is None else f"it has 0 to {last}"
+        there = "it has none yet" if last is None else f"its candidates are 0 to {last}"
         raise EvoError(f"run {name} has no candidate {number}; {there}", kind="usage")
     return found
 

@@ -113,7 +113,7 @@ def rebuilt(lineage: "Lineage", run: "RunFolder", number: int) -> dict[str, str]
     base = run.evaluator.baseline if row["base"] == 0 else json.loads(_candidate(lineage, row["base"])["files"])
     files: dict[str, str] = json.loads(row["files"])
     if files not in files_of(calls, base, run.config.answer):
-        raise EvoError(f"the recorded answer of candidate {number} does not give its recorded files", kind="lineage")
+        raise EvoError(f"the recorded answer of candidate {number} does not yield its recorded files", kind="lineage")
     return files
 
 
@@ -160,7 +160,7 @@ def _compare(recorded: "Row", again: "Row") -> tuple[str, bool]:
         )
         return f"stopped early when recorded; trained in full now: {again['status']}, loss {now}", same
     if recorded["status"] != again["status"]:
-        return f"DIFFERS: {recorded['status']} then, {again['status']} now ({again['reason']})", False
+        return f"DIFFERS: recorded {recorded['status']}, now {again['status']} ({again['reason']})", False
     if before is None or now is None:
         return f"the same failure: {again['status']}", True
     if before == now:

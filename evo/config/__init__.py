@@ -97,9 +97,9 @@ class Config(Table):
     def _named_apart(cls, models: tuple[Model, ...]) -> tuple[Model, ...]:
         names = [model.called for model in models]
         if len(set(names)) < len(names):
-            raise ValueError("expected models of different names; a label tells two of one name apart")
+            raise ValueError("expected models with different names; set `label` where two models share a name")
         if not sum(model.weight for model in models):
-            raise ValueError("expected a model with a weight above 0")
+            raise ValueError("expected at least one model with a weight above 0")
         return models
 
     @property
@@ -139,7 +139,7 @@ def load(path: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str]
     wants = config.variation.write_breakthrough or config.variation.sharpen_topic
     if wants and all(model.is_catalogue for model in config.model if model.weight):
         raise EvoError(
-            "write_breakthrough and sharpen_topic need a model that writes, and the catalogue does not",
+            "write_breakthrough and sharpen_topic need a language model, but only the catalogue is configured",
             hint="give a [[model]] table, --model or --gguf, or leave their weights at 0",
             kind="config",
         )
@@ -182,7 +182,8 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
         if isinstance(inner, list):
             if len(inner) != 1:
                 raise EvoError(
-                    f"{key}: expected one [[{table}]] table that it can mean, found {len(inner)}", kind="config"
+                    f"{key}: expected exactly one [[{table}]] table, found {len(inner)}; set the key in the TOML file",
+                    kind="config",
                 )
             inner = inner[0]
         if not isinstance(inner, dict):

@@ -42,7 +42,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "lmstudio": Preset(
         "http://localhost:1234/v1",
-        advice="it answers with the model that is loaded, whatever name it is asked for; set the context length there",
+        advice="it answers with the loaded model, whatever name is requested; set the context length in LM Studio",
     ),
     "vllm": Preset("http://localhost:8000/v1"),
     "llamacpp": Preset("http://localhost:8080/v1", advice="its context (-c) is shared by its slots (-np)"),
@@ -119,10 +119,10 @@ class Model(Table):
             "base_url or preset": self.base_url is not None or self.preset is not None,
         }
         if not re.fullmatch(r"[A-Za-z_]\w*", self.key_variable):
-            raise ValueError("expected the name of an environment variable as key_variable; the key itself stays there")
+            raise ValueError("expected the name of an environment variable in key_variable, not the key itself")
         for name in self.extra_body:
             if name in _OURS or _SECRET.search(name):
-                raise ValueError(f"expected no {name} in extra_body: what evo sends itself, or a secret")
+                raise ValueError(f"expected no {name} in extra_body: evo sets that field, or it is a secret")
         given = [name for name, there in told.items() if there]
         if len(given) > 1:
             raise ValueError(f"expected one of command, gguf, answers_from and base_url, found {' and '.join(given)}")

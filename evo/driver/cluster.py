@@ -56,7 +56,9 @@ class Cluster:
             if await self._answers():
                 return
             await asyncio.sleep(1.0)
-        raise EvoError("Ray died: one of its servers no longer answers", hint="`evo resume` goes on", kind="device")
+        raise EvoError(
+            "Ray died: one of its servers no longer answers", hint="continue with `evo resume`", kind="device"
+        )
 
     async def watch(self) -> None:
         """Check Ray every second until cancelled. Without these checks, a dead Ray would end this process after a minute.
@@ -107,7 +109,7 @@ def ray_started(settings: Workers, device: Device, key_variables: Collection[str
             ray.init(**own, logging_level=logging.CRITICAL, log_to_driver=False, namespace="evo")
         except Exception as error:  # Ray raises many types, including ConnectionError and ValueError
             raise EvoError(
-                f"Ray did not start: {str(error).splitlines()[0]}", hint="evo doctor", kind="device"
+                f"Ray did not start: {str(error).splitlines()[0]}", hint="run `evo doctor`", kind="device"
             ) from None
         try:
             yield Cluster(ray, _addresses(ray))
@@ -175,7 +177,11 @@ def _session_folder(settings: Workers) -> Iterator[dict[str, Any]]:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=key.short_folder()))
         lock = (folder / f".{_OWNER}").open("w")
     except OSError as error:
-        raise EvoError(f"Ray's session folder cannot be made: {error}", hint="make room there", kind="disk") from None
+        raise EvoError(
+            f"cannot create Ray's session folder: {error}",
+            hint="free disk space or make that folder writable",
+            kind="disk",
+        ) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.rename(folder / f".{_OWNER}", folder / _OWNER)  # other processes see the file only once it is locked

@@ -62,7 +62,7 @@ class Proposing:
             BudgetSpent: There is no room for the request.
         """
         if not gene_writing.is_there(who, wanted):
-            return who, gene_writing.refused(wanted, "another operator took the gene away"), []
+            return who, gene_writing.refused(wanted, "another operator removed the gene"), []
         messages = gene_writing.question(who, wanted, worked)
         if not self._lineage.has("calls", number, GENE) and (why := self._cannot_write(number, model, messages)):
             return who, gene_writing.refused(wanted, why), []
@@ -75,10 +75,10 @@ class Proposing:
     def _cannot_write(self, number: int, model: Model, messages: list[dict[str, str]]) -> str:
         """Return the reason if the text of a gene cannot be requested, else an empty string."""
         if self._lineage.has("calls", number, 1):
-            return "its words are lost, and the persona was asked without them"
+            return "the gene's text is not recorded, and the code was already requested"
         if model.is_catalogue:
-            return "the catalogue does not write"
-        return "" if self._asking.fits(model.called, messages) else "its context has no room for the question"
+            return "the catalogue cannot write genes"
+        return "" if self._asking.fits(model.called, messages) else "the request does not fit the model's context"
 
     async def propose(
         self,

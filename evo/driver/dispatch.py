@@ -143,17 +143,20 @@ class Asking:
         finally:
             self.waiting -= 1
         if reply["refused"]:
-            raise EvoError(reply["refused"], hint=f"evo doctor; then {self._resume}", kind="endpoint")
+            raise EvoError(reply["refused"], hint=f"run `evo doctor`, then `{self._resume}`", kind="endpoint")
         if reply["outage"]:
             return (
                 reply
                 | spent
-                | {"reason": f"it fails and others are answered: {reply['reason']}"[:300], "cost_usd": None}
+                | {
+                    "reason": f"this request keeps failing while others succeed: {reply['reason']}"[:300],
+                    "cost_usd": None,
+                }
             )
         _check_rejections(line, reply, self._resume)
         line.answered_at = time.monotonic()
         if line.down_since is not None:
-            self._say(f"{called} answers again; the search goes on")
+            self._say(f"{called} answers again; the search continues")
             line.down_since = None
         cost = price(line.model, reply["input_tokens"], reply["output_tokens"])
         return reply | spent | {"cost_usd": cost}
@@ -201,11 +204,11 @@ class Asking:
             line.down_since = now
             if self._patience:
                 self._say(
-                    f"{line.model.called} is down: {outage}; it is asked again every minute, for {self._patience / 60:g} "
-                    "minutes at most"
+                    f"{line.model.called} is down: {outage}; evo retries about every minute, for at most "
+                    f"{self._patience / 60:g} minutes"
                 )
         if now - line.down_since >= self._patience:
-            raise EvoError(f"no answer from {outage}", hint=self._resume, kind="endpoint")
+            raise EvoError(f"no answer from {outage}", hint=f"continue with `{self._resume}`", kind="endpoint")
 
 
 def _may_help(line: _Line, failed: list[float], state: tenacity.RetryCallState) -> bool:
@@ -228,7 +231,8 @@ def _check_rejections(line: _Line, reply: Mapping[str, Any], resume: str) -> Non
     line.has_answered = line.has_answered or not reply["rejected"]
     if line.rejections >= _REJECTIONS and not line.has_answered:
         said = f"{line.model.called} refused each of {_REJECTIONS} requests: {reply['reason']}"
-        raise EvoError(said, hint=f"evo doctor; then another [[model]] table, or {resume}", kind="endpoint")
+        hint = f"run `evo doctor`, then `{resume}`, or start a run with another [[model]] table"
+        raise EvoError(said, hint=hint, kind="endpoint")
 
 
 def _room(model: Model, messages: Sequence[Mapping[str, str]]) -> int:

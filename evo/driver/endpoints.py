@@ -40,9 +40,13 @@ def check(config: Config, population: Path) -> None:
         elif model.answers_from is not None:
             find(population, model.answers_from)
         elif model.gguf is not None and not Path(model.gguf).is_file():
-            raise EvoError(f"expected a model's file, found nothing at {model.gguf}", kind="endpoint")
+            raise EvoError(f"expected a GGUF file at {model.gguf}, found none", kind="endpoint")
         elif model.command and shutil.which(model.command[0]) is None:
-            raise EvoError(f"the command {model.command[0]!r} is not found", hint="its whole path?", kind="endpoint")
+            raise EvoError(
+                f"the command {model.command[0]!r} was not found",
+                hint="give its full path in `command`",
+                kind="endpoint",
+            )
 
 
 def frozen(model: Model) -> Model:
@@ -84,8 +88,10 @@ class Served:
             await asyncio.sleep(1.0)
             for model in self.may_end:
                 if model.failure:
-                    hint = "is there memory for it? a shorter context_length takes less; then evo resume"
-                    raise EvoError(f"{model.model_id} is no longer served: {model.failure}", hint=hint, kind="endpoint")
+                    hint = "free memory, then `evo resume`; a new run with a shorter context_length needs less memory"
+                    raise EvoError(
+                        f"the server of {model.model_id} stopped: {model.failure}", hint=hint, kind="endpoint"
+                    )
 
 
 @contextlib.contextmanager
@@ -155,9 +161,9 @@ def check_prices(config: Config) -> None:
     for model in config.model:
         if config.budget.usd is not None and not model.is_free and None in (model.price_in, model.price_out):
             raise EvoError(
-                f"a budget in US dollars needs the prices of {model.called}, which are not known",
-                hint="set price_in and price_out (US dollars a million tokens; 0 where it is free) in its [[model]] table; of "
-                "a run, in its config.toml",
+                f"a budget in US dollars needs the prices of {model.called}, but they are not set",
+                hint="set price_in and price_out (US dollars per million tokens; 0 if free) in its [[model]] table, or in "
+                "config.toml of an existing run",
                 kind="config",
             )
 
@@ -167,10 +173,10 @@ def _check_endpoint(model: Model) -> None:
     parts = urlsplit(where.base_url)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise EvoError(
-            "base_url holds a user name, a password or a query, which would be written into the run",
-            hint=f"leave them out of it; a key goes into the environment variable {model.key_variable}",
+            "base_url contains a user name, password, query or fragment, which the run would store on disk",
+            hint=f"remove it; a key belongs in the environment variable {model.key_variable}",
             kind="endpoint",
         )
     wrong = asyncio.run(Proposer(where, model).preflight())
     if wrong:
-        raise EvoError(wrong, hint="evo doctor; nothing was asked or trained", kind="endpoint")
+        raise EvoError(wrong, hint="run `evo doctor`; no prompt was sent and nothing was trained", kind="endpoint")

@@ -36,7 +36,7 @@ def lines(config: Config, evaluator: Evaluator, seeds: Sequence[persona.Seed]) -
         count = round(candidates * model.weight / weights)
         said.append(_line(config, model, count, asked, answered, prompt.most_tokens(longest)))
     if config.variation.write_breakthrough or config.variation.sharpen_topic:
-        said.append("a child with a gene that a model writes takes a short answer more")
+        said.append("each child with a gene that a model writes needs one more short answer")
     budget = {name: value for name, value in config.budget.model_dump().items() if value is not None}
     told = ", ".join(f"{name} {value:g}" for name, value in budget.items())
     return [*said, f"budget: {told}" if told else "budget: none"]
@@ -51,13 +51,13 @@ def _line(config: Config, model: Model, count: int, asked: int, answered: int, m
     writes = count if config.variation.write_breakthrough or config.variation.sharpen_topic else 0
     gene = price(model, most, min(model.max_tokens, MOST_TOKENS)) or 0.0
     if usual is None or worst is None:
-        cost = "prices are not known (price_in, price_out)"
+        cost = "cost unknown: price_in and price_out are not set"
     elif model.is_free:
         cost = "free"
     else:
         most_usd = count * worst + writes * gene
         cost = (
-            f"about ${count * usual:.2f}; at most about ${most_usd:.2f} if all {requests + writes} answers, mended ones too, "
-            "came to the limit"
+            f"about ${count * usual:.2f}; at most about ${most_usd:.2f} if all {requests + writes} answers, including "
+            "repairs, reach the length limit"
         )
     return f"{model.called}: {count} candidates, about {count * (asked + answered)} tokens, {cost}"

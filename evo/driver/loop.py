@@ -115,13 +115,15 @@ class Driver:
         await self._work_off(self._due(), self._due)
         await self._make_again()
         if self.stopped:
-            self._watcher.note(f"the search stops here: {self.stopped}")
+            self._watcher.note(f"the search stops: {self.stopped}")
         await self.finish()
 
     async def _make_again(self) -> None:
         """Repeat trainings and requests whose records were damaged and set aside, unless an evaluation repeated them."""
         if missing := lost(self._folder.path, self._folder.candidates):
-            self._watcher.stage(f"{len(missing)} records that were set aside damaged are made again", len(missing))
+            self._watcher.stage(
+                f"repeating {len(missing)} request(s) and training(s) whose records were damaged", len(missing)
+            )
             again = {"trainings": self._train_again, "calls": self._ask_again}
             once = {(table, number, 1 if table == "calls" else key) for table, number, key in missing}
             await self._work_off([again[table](number, key) for table, number, key in sorted(once)])

@@ -69,7 +69,7 @@ def create(
         EvoError: The name is taken or invalid, or the disk is full.
     """
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-        raise EvoError(f"expected a run's name of letters, digits, '-', '_' and '.', found {name!r}", kind="usage")
+        raise EvoError(f"expected a run name of letters, digits, '-', '_' and '.', found {name!r}", kind="usage")
     try:
         population.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,7 +77,8 @@ def create(
     with lock.making(population):
         path = population / (name or _free_name(population))
         if path.exists():
-            raise EvoError(f"run {path.name} is there already", hint=f"evo resume {path.name}", kind="run")
+            hint = f"continue it with `evo resume {path.name}`, or choose another name"
+            raise EvoError(f"run {path.name} already exists", hint=hint, kind="run")
         _write(path, config, evaluator, seeds, data_sha256)
     return path
 
@@ -124,20 +125,20 @@ def open_run(path: Path) -> RunFolder:
             changed after the run began.
     """
     if not (path / "run.json").is_file():
-        raise EvoError(f"no run in {path}", hint="`evo runs` lists them", kind="run")
+        raise EvoError(f"no run in {path}", hint="`evo runs` lists the runs", kind="run")
     about = _about(path)
     if about.get("schema", 1) != schema.VERSION:
         raise EvoError(
-            f"run {path.name} was begun by evo {about['evo']} with lineage schema {about.get('schema', 1)}; this evo searches "
-            f"with {schema.VERSION}, and would not go on to the same search",
-            hint="`evo show`, `evo sql` and `evo best` read it; start another: evo run",
+            f"run {path.name} was started by evo {about['evo']} with lineage schema {about.get('schema', 1)}; this evo uses "
+            f"schema {schema.VERSION} and cannot continue the same search",
+            hint="read it with `evo show`, `evo sql` or `evo best`, or start a new run with `evo run`",
             kind="run",
         )
     config = configuration.thaw(path / "config.toml")
     if past_sha256(config, path) != about["past_sha256"]:
         raise EvoError(
-            f"config.toml, evaluator/ or seeds/ of {path} was changed after the run began; its past would be another",
-            hint="undo the change, or start another run: evo run",
+            f"config.toml, evaluator/ or seeds/ of {path} was changed after the run began, so its candidates no longer match it",
+            hint="undo the change, or start a new run with `evo run`",
             kind="run",
         )
     evaluator = evaluators.load(path / "evaluator").with_data(config.data.source, config.data.path)
@@ -158,7 +159,7 @@ def _about(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError) as error:
         raise EvoError(
             f"{path / 'run.json'} is damaged: {error}",
-            hint="put a copy of it back; `evo show`, `evo sql` and `evo best` read the lineage without it",
+            hint="restore it from a copy; `evo show`, `evo sql` and `evo best` work without it",
             kind="run",
         ) from None
     return about
@@ -182,7 +183,7 @@ def extend(folder: RunFolder, changes: dict[str, Any]) -> RunFolder:
     generations = changes.get("generations", folder.config.generations)
     if generations < folder.config.generations:
         raise EvoError(
-            f"run {folder.name} was planned for {folder.config.generations} generations; it cannot have fewer",
+            f"expected at least the {folder.config.generations} generations of run {folder.name}, found {generations}",
             kind="usage",
         )
     values = folder.config.model_dump(exclude_none=True)

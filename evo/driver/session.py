@@ -62,7 +62,9 @@ def prepare(config: Config, name: str | None, population: Path) -> Prepared:
         }
     )
     path = folders.create(population, name, resolved, evaluator, seeds, text.sha256())
-    notes = [f"{s.path}: line {m.line}: mended {m.before!r} to {m.after!r}" for s in seeds for m in s.mends]
+    notes = [
+        f"{s.path}: line {m.line}: repaired the encoding of {m.before!r} to {m.after!r}" for s in seeds for m in s.mends
+    ]
     if own.source == "folder":
         notes += [f"warning: {warning}" for warning in corpus.warnings(text)]
     return Prepared(folders.open_run(path), notes)
@@ -100,8 +102,8 @@ def chosen_seeds(config: Config) -> list[persona.Seed]:
     slugs = [seed.slug for seed in seeds]
     twice = {slug for slug in slugs if slugs.count(slug) > 1}
     if not seeds or twice:
-        found = f"twice {', '.join(sorted(twice))}" if twice else "none"
-        raise EvoError(f"expected seed personas of different names, found {found}", kind="persona")
+        found = f"more than one named {', '.join(sorted(twice))}" if twice else "none"
+        raise EvoError(f"expected at least one persona, each with its own name, found {found}", kind="persona")
     return seeds
 
 
@@ -136,10 +138,11 @@ def carry_on(run: RunFolder, watcher: Watcher, look_at: int | None = None) -> No
     found = run.evaluator.load_data().sha256()
     if found != run.data_sha256:
         changed = ", ".join(part for part in found if found[part] != run.data_sha256.get(part))
-        raise EvoError(f"the data changed since the run began: {changed}", kind="data")
+        hint = "restore the data, or start a new run with `evo run`"
+        raise EvoError(f"the data has changed since the run began, in {changed}", hint=hint, kind="data")
     watcher.note(f"isolation: {level.name}")
     if cleared := cluster.clear_leftovers():
-        watcher.note(f"{cleared} process(es) that Ray had left of a search that was killed were ended")
+        watcher.note(f"killed {cleared} Ray process(es) that a killed search left behind")
     variables = [name for model in run.config.model for name in (model.key_variable, *model.environment)]
     models = run.config.model if look_at is None else ()
     with endpoints.served(models, run.path.parent) as served, cluster.ray_started(settings, device, variables) as ray:

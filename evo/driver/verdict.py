@@ -18,7 +18,7 @@ Works = tuple[str, list[Coroutine[Any, Any, Row]]]
 """Description of trainings for the user, and the trainings."""
 
 BETTER, NOT_SHOWN = "better", "not shown to be better"
-NOTHING, NOT_WANTED = "nothing to judge", "none was wanted"
+NOTHING, NOT_WANTED = "nothing to judge", "not requested"
 
 
 class Ending:

@@ -116,7 +116,7 @@ class Trainers:
             finally:
                 self.busy -= 1
                 seconds += time.perf_counter() - tried
-        reason = f"{_LOST} workers were lost while they trained it"
+        reason = f"{_LOST} workers were lost while training this candidate"
         lost = {"status": Status.WORKER_LOST, "reason": reason, "isolation": self._level}
         return lost | {"wall_seconds": seconds, "started_at": began}
 
@@ -131,8 +131,8 @@ class Trainers:
                 self._replace(actor)
         self._free.put_nowait(None)
         raise EvoError(
-            "no trainer is left: each was lost, and none could be started in its place",
-            hint="evo doctor looks at what they need; `evo resume` goes on",
+            "no trainer is left: all were lost, and no replacement started",
+            hint="run `evo doctor`, then `evo resume`",
             kind="device",
         )
 
@@ -147,9 +147,9 @@ class Trainers:
         try:
             self._free.put_nowait(await self._started())
         except (TimeoutError, self._ray.exceptions.RayError) as error:
-            self._give_up(f"a trainer was lost, and another did not start: {_last_line(error)}")
+            self._give_up(f"a trainer was lost, and its replacement did not start: {_last_line(error)}")
         else:
-            self._say("a trainer was lost; another took its place")
+            self._say("a trainer was lost and replaced")
 
     def _give_up(self, said: str) -> None:
         """Remove one slot and report it."""
@@ -173,7 +173,7 @@ class Trainers:
                 break
             except TimeoutError:
                 self._ray.kill(actor)
-                raise TimeoutError(f"the cluster had no place for it in {_START_SECONDS:g} s") from None
+                raise TimeoutError(f"the cluster had no free resources for it in {_START_SECONDS:g} s") from None
             except self._ray.exceptions.RayActorError as error:
                 if error.actor_init_failed or not left:
                     raise
@@ -225,7 +225,7 @@ class RemoteProposer:
             answered: dict[str, Any] = await _ref(self._actor.ask.remote(model, list(messages), seed, max_tokens))
         except self._ray.exceptions.RayError as error:
             said = f"the proposer was lost: {_last_line(error)}"
-            raise EvoError(said, hint="`evo resume` goes on", kind="endpoint") from None
+            raise EvoError(said, hint="continue with `evo resume`", kind="endpoint") from None
         return answered
 
 
@@ -233,7 +233,7 @@ def _not_started(error: BaseException) -> BaseException:
     """Return the error for a trainer that cannot start, for example because its data or isolation does not match."""
     if not isinstance(error, Exception):
         return error
-    return EvoError(f"a trainer did not start: {_last_line(error)}", hint="evo doctor", kind="device")
+    return EvoError(f"a trainer did not start: {_last_line(error)}", hint="run `evo doctor`", kind="device")
 
 
 def _trainer_error(error: Any) -> EvoError:
@@ -243,7 +243,7 @@ def _trainer_error(error: Any) -> EvoError:
         return disk_error(cause, Path(cause.filename or tempfile.gettempdir()))
     return EvoError(
         f"a trainer failed: {_last_line(error)}",
-        hint="`evo resume` goes on; evo doctor looks at what it needs",
+        hint="run `evo doctor`, then `evo resume`",
         kind="device",
     )
 

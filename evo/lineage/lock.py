@@ -24,10 +24,11 @@ def writer(folder: Path) -> Iterator[list[str]]:
         EvoError: Another process holds the lock.
     """
     note = folder / ".holder.json"
-    with _held(folder, 2, f"run {folder.name} is held by", note):  # a reader that asks `is_held` holds it for a moment
+    # `is_held` in a reader acquires the lock for a moment, so wait for up to two seconds.
+    with _held(folder, 2, f"run {folder.name} is in use by", note):
         left = []
         if note.exists():
-            left.append(f"{_holder(note)}, which held run {folder.name}, was killed: its lock note is cleared")
+            left.append(f"{_holder(note)} was killed while it wrote run {folder.name}; removed its lock note")
         try:
             held = {"pid": os.getpid(), "host": platform.node(), "since": time.time()}
             note.write_text(json.dumps(held), encoding="utf-8")
@@ -46,7 +47,7 @@ def making(population: Path) -> Iterator[None]:
     Raises:
         EvoError: Another process has held the lock for a minute.
     """
-    with _held(population, 60, f"a run is being made in {population} by"):
+    with _held(population, 60, f"a run is being created in {population} by"):
         yield
 
 
@@ -58,7 +59,7 @@ def _held(folder: Path, seconds: float, what: str, note: Path | None = None) -> 
     except OSError as error:
         if not isinstance(error, Timeout):
             raise _cannot_write(folder, error) from None
-        raise EvoError(f"{what} {_holder(note)}", hint="wait for it, or stop it first") from None
+        raise EvoError(f"{what} {_holder(note)}", hint="wait until it ends, or stop it") from None
     try:
         yield
     finally:
@@ -66,7 +67,9 @@ def _held(folder: Path, seconds: float, what: str, note: Path | None = None) -> 
 
 
 def _cannot_write(folder: Path, error: OSError) -> EvoError:
-    return EvoError(f"cannot write in {folder}: {error.strerror}", hint="make room, then resume", kind="disk")
+    return EvoError(
+        f"cannot write in {folder}: {error.strerror}", hint="free disk space or make the folder writable", kind="disk"
+    )
 
 
 def is_held(folder: Path) -> bool:

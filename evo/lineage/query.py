@@ -58,13 +58,14 @@ class Answer:
 
 
 def connect(population: Path, run: str | None = None, text: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory connection with the views `candidates`, `trainings`, `curves`, `calls`, `verdicts`, `scores`,
-    `credit`.
+    """Return an in-memory connection with one view per table, and the views `scores` and `credit`.
 
-    `scores` holds the mean loss over the trainings of a candidate, with its standard error. The seed part of the error
-    is the deviation pooled over all candidates of the run with several trainings; the text part is `text_se`.
-    `credit` holds a row per operator of each candidate: by how many nats the loss of the candidate is below that of its
-    base (null without an own loss), or why a model's text for the operator was not used.
+    `scores` has one row per candidate: the mean loss over its successful trainings (timing repeats excluded) and its standard
+    error. The seed part of the error uses the standard deviation pooled over all candidates of the run with several
+    trainings. The text part is `text_se`.
+
+    `credit` has one row per operator of each candidate. `gain` is the loss of the base less the loss of the candidate, in nats
+    per token; it is null without both losses, for a duplicate, and if `refused` says why a model's text was not used.
 
     Args:
         population: Folder of the runs.

@@ -15,25 +15,25 @@ from evo.lineage import lock, schema, store
 from evo.lineage.runs import DAMAGED
 
 _FILE_ASIDE = re.compile(r"\..+\.\d+")
-"""The name of a file while it is written: a dot, its name to be, the number of the writing process."""
+"""Name of a file while it is written: a dot, the final name and the process id of the writer."""
 _RUN_ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}\.\d+")
-"""The same of a run's folder, with eight letters of `tempfile` between."""
+"""Name of a run folder while it is created: the same, with eight characters from `tempfile` before the process id."""
 
 _WHAT_FOLLOWS = {
-    "candidates": "it is made again from its answer and its training",
-    "trainings": "it is trained again",
-    "curves": "its training is set aside too, and done again",
-    "calls": "that answer is lost, and asked for again",
-    "gene": "what it wrote stands in its candidate's row; without one it is asked for again",
-    "verdicts": "it is given again from its trainings (an earlier look by `evo best RUN --verdict --candidate ID`)",
-    "schema": "an empty one is made",
+    "candidates": "the row is rebuilt from its answer and its training",
+    "trainings": "the training is repeated",
+    "curves": "its training is moved too and repeated",
+    "calls": "the answer is lost and requested again",
+    "gene": "the row of its candidate holds the gene; without that row the gene is requested again",
+    "verdicts": "the verdict is given again; repeat an earlier one with `evo best RUN --verdict --candidate ID`",
+    "schema": "an empty file replaces it",
 }
 
 
 def recover(folder: Path) -> list[str]:
     """Remove incomplete files of the run in `folder`, set damaged records aside, and return one line per action.
 
-    Every record is read once, in about a millisecond.
+    Every record is read once, which takes about a millisecond each.
 
     Raises:
         EvoError: The disk is full, a file may not be read, or a file has a newer schema.
@@ -48,11 +48,11 @@ def clear_population(population: Path) -> list[str]:
     """Remove folders of runs whose creation was killed and return one line per action."""
     if not _asides(population):
         return []
-    with lock.making(population):  # whoever makes a run holds it, so what is seen now is nobody's
+    with lock.making(population):  # the creator of a run holds this lock, so these folders have no owner
         left = _asides(population)
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
-    return [f"cleared {path}, which a killed `evo run` left half-made" for path in left]
+    return [f"removed {path}, an incomplete run that a killed `evo run` left" for path in left]
 
 
 def _asides(population: Path) -> list[Path]:
@@ -66,8 +66,8 @@ def _clear_unfinished(folder: Path) -> list[str]:
     if not left:
         return []
     named = ", ".join(str(path.relative_to(folder)) for path in left[:3]) + (", …" if len(left) > 3 else "")
-    files = "file that a killed process left" if len(left) == 1 else "files that killed processes left"
-    return [f"cleared {len(left)} {files} half-written: {named}"]
+    files = "file" if len(left) == 1 else "files"
+    return [f"removed {len(left)} incomplete {files} that killed processes left: {named}"]
 
 
 def _set_damaged_aside(folder: Path, table: str) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _set_damaged_aside(folder: Path, table: str) -> Iterator[str]:
             moved = _set_aside(path, folder / DAMAGED / table).relative_to(folder)
             gene = table == "calls" and path.stem.endswith(f"-{schema.GENE}")
             follows = _WHAT_FOLLOWS["schema" if path.name == store.EMPTY else "gene" if gene else table]
-            yield f"{error.message}; set aside as {moved}: {follows}"
+            yield f"{error.message}; moved to {moved}: {follows}"
 
 
 def _set_aside(path: Path, where: Path) -> Path:

@@ -13,7 +13,7 @@ from evo.lineage import lock
 from evo.lineage.schema import GENE
 
 DAMAGED = "damaged"
-"""The folder of a run where damaged records are, each as `<table>/<name>.parquet.<n>`."""
+"""Folder of a run with the damaged records, each at `<table>/<name>.parquet.<n>`."""
 _SET_ASIDE = re.compile(r"(?P<number>\d{6,})-(?P<key>\d+)\.parquet\.\d+")
 
 
@@ -46,7 +46,7 @@ def summary(path: Path) -> RunSummary:
         config = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
         generations, population = int(config["generations"]), int(config["population"])
         evaluator, model = str(config["evaluator"]), _models(config["model"])
-        has_end = "final" in config  # older runs ended with their last candidate
+        has_end = "final" in config  # older runs have no verdict and end with their last candidate
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvoError(f"the frozen configuration of {path} cannot be read: {error}", kind="run") from None
     total = 1 + len(list((path / "seeds").glob("*.txt"))) + generations * population
@@ -73,10 +73,11 @@ def lost(path: Path, candidates: int) -> list[tuple[str, int, int]]:
         if table not in ("trainings", "calls") or name is None or int(name["number"]) >= candidates:
             continue
         if table == "trainings" and REPAIR <= int(name["key"]) < TIMING:
-            continue  # first iterations that failed, of code that went back to its model
+            continue  # failed first iterations of code that was sent back for repair
         if table == "calls" and int(name["key"]) == GENE:
-            continue  # its words stand in the candidate's row; without one it is asked for again
-        again = "[1-9]*" if table == "calls" else name["key"]  # an answer that is another one is another attempt
+            continue  # the candidate's row holds the gene; without a row it is requested again
+        # A repeated request with another answer is stored as attempt 2.
+        again = "[1-9]*" if table == "calls" else name["key"]
         if not any((path / "lineage" / table).glob(f"{name['number']}-{again}.parquet")):
             found.add((table, int(name["number"]), int(name["key"])))
     return sorted(found)
@@ -99,8 +100,8 @@ def find(population: Path, name: str | None, *, unfinished: bool = False) -> Pat
         if not (path / "run.json").is_file():
             known = ", ".join(run.name for run in summaries(population)[-5:]) or "none"
             raise EvoError(
-                f"expected the name of a run, found {name!r}, which no run has",
-                hint=f"the latest runs: {known}",
+                f"no run has the name {name!r}",
+                hint=f"latest runs: {known}",
                 kind="usage",
             )
         return path

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 VERSION = 4
-"""Of the schema, in every file's metadata under `METADATA_KEY`."""
+"""Version of the schema. Every file holds it in its metadata under `METADATA_KEY`."""
 METADATA_KEY = b"evo_schema"
 GENE = 0
-"""The `attempt` of an answer that wrote a gene of a candidate's persona; its code's are from 1."""
+"""Value of `attempt` for an answer that wrote a gene of a persona. Attempts at code count from 1."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from evo.lineage import schema
 
 Row = dict[str, Any]
 EMPTY = "schema.parquet"
-"""The file of a table that holds all columns and no row."""
+"""File of a table that holds all columns and no row."""
 _RECORD = re.compile(r"\d{6,}(-\d+)?\.parquet")
 _KEY_COLUMNS = {
     "candidates": ("id",),
@@ -31,7 +31,7 @@ _KEY_COLUMNS = {
     "calls": ("id", "attempt"),
     "verdicts": ("after",),
 }
-"""The columns that a record's name tells."""
+"""Columns whose values the name of a record begins with."""
 
 
 class DamagedFile(EvoError):
@@ -41,7 +41,7 @@ class DamagedFile(EvoError):
         run = path.parents[2].name
         super().__init__(
             f"{path} is damaged: {found}",
-            hint=f"`evo resume {run}` sets it aside and makes it again",
+            hint=f"`evo resume {run}` moves it to damaged/ and recreates it",
             kind="lineage",
         )
 
@@ -169,7 +169,7 @@ def disk_error(error: OSError, path: Path) -> EvoError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     what = "the disk is full" if full else f"cannot write: {error.strerror}"
     return EvoError(
-        f"{what} ({path.parent})", hint="nothing finished is lost: make room, then `evo resume`", kind="disk"
+        f"{what} ({path.parent})", hint="finished work is saved: free disk space, then `evo resume`", kind="disk"
     )
 
 
@@ -184,7 +184,8 @@ def read_file(path: Path, table: str) -> list[Row]:
         data = pq.read_table(path, partitioning=None, page_checksum_verification=True)
         version = int((data.schema.metadata or {}).get(schema.METADATA_KEY, b"0"))
     except (OSError, pa.ArrowException, ValueError) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EIO):  # pyarrow's own have no number
+        # An OSError that pyarrow raises itself has no errno.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EIO):
             raise EvoError(f"cannot read {path}: {error.strerror or error}", kind="lineage") from None
         raise DamagedFile(path, str(error).splitlines()[0]) from None
     if version > schema.VERSION:

@@ -234,13 +234,15 @@ def _item_lines(lines: list[_Line], first: int) -> tuple[list[int], int]:
             end = at
             break
         if line.style and line.style != style:
-            raise _Misfit(line.number, line.shown, f"an item marked like the first one, {lines[first].shown}")
+            raise _Misfit(
+                line.number, line.shown, f"an item with the same marker as the first one, {lines[first].shown}"
+            )
         if line.style:
             starts.append(at)
         after_blank = False
     for line in lines[end:]:
         if line.style == style:
-            raise _Misfit(line.number, f"the item {line.shown} behind other text", "all items of a section in one list")
+            raise _Misfit(line.number, f"the item {line.shown} after other text", "all items of a section in one list")
     return starts, end
 
 
@@ -250,7 +252,7 @@ def _item(lines: list[_Line]) -> Item:
     assert marker is not None
     written = chunk[marker.end() :].rstrip(markup.WHITESPACE)
     if not written.split("\n", 1)[0].strip(markup.WHITESPACE):
-        raise _Misfit(lines[0].number, f"an empty item, {lines[0].shown}", "a title or a text behind the marker")
+        raise _Misfit(lines[0].number, f"an empty item, {lines[0].shown}", "a title or a text after the marker")
     body, emphasis = markup.undress(written, markup.ITEM_EMPHASIS)
     title, joint, text = markup.split(body)
     return Item(title, text, emphasis, marker[0], joint, chunk[marker.end() + len(written) :])
@@ -266,7 +268,7 @@ def _read_fields(block: list[_Line]) -> Section:
     start = _list_start(lines)
     end = next((at for at, line in enumerate(lines[start:], start) if line.blank or line.fenced), len(lines))
     if start == end:
-        raise _Misfit(block[0].number, f"no list under {block[0].shown}", "names set apart by commas")
+        raise _Misfit(block[0].number, f"no list under {block[0].shown}", "names separated by commas")
     indented = _joined(lines[start:end])
     chunk = indented.lstrip(markup.WHITESPACE)
     lead = _joined(lines[:start]) + indented[: len(indented) - len(chunk)]
@@ -276,14 +278,14 @@ def _read_fields(block: list[_Line]) -> Section:
         end += 1
     names = markup.cut_fields(written)
     if names is None:
-        raise _Misfit(lines[start].number, lines[start].shown, "brackets that pair within each name")
+        raise _Misfit(lines[start].number, lines[start].shown, "balanced brackets within each name")
     items = []
     for name, separator in [*names[:-1], (names[-1][0], chunk[len(written) :])]:
         text, emphasis = markup.undress(name, markup.FIELD_EMPHASIS)
         if not markup.is_field(text):
             at = lines[start].number + written[: written.find(name)].count("\n")
             raise _Misfit(
-                at, repr(name[:60]), f"a field's name of at most {markup.LONGEST_FIELD} characters, no sentence"
+                at, repr(name[:60]), f"a field name of at most {markup.LONGEST_FIELD} characters, not a sentence"
             )
         items.append(Item("", text, emphasis, "", "", separator))
     return Section("fields", block[0].raw, lead, tuple(items), _joined(lines[end:]))

@@ -44,7 +44,9 @@ def load_seeds(folder: Path) -> list[Seed]:
         PersonaError: The folder does not exist, or a file is not a persona.
     """
     if not folder.is_dir():
-        raise PersonaError(f"expected a folder of seeds, found none at {folder}", hint="`evo init DIR` makes one.")
+        raise PersonaError(
+            f"expected a folder of personas at {folder}, found none", hint="Create one with `evo init DIR`."
+        )
     return [read_seed(path) for path in sorted(folder.glob("*.txt"), key=lambda path: path.stem)]
 
 
@@ -65,7 +67,7 @@ def import_seed(path: Path, folder: Path) -> Seed:
     if target.exists():
         if target.read_bytes() != content:
             raise PersonaError(
-                f"expected no other persona named {slug}, found {target} with another text",
+                f"{target} already holds another persona named {slug}",
                 hint=f"Rename or remove {target}, or give the new persona another name in its first sentence.",
             )
     else:
@@ -85,11 +87,13 @@ def find_seed(seeds: Sequence[Seed], word: str) -> Seed:
     if len(exact or holding) == 1:
         return (exact or holding)[0]
     if holding:
-        raise PersonaError(f"expected the name of one seed, found {word!r}, which fits {_listed(holding)}")
+        raise PersonaError(
+            f"expected a name that matches one persona, found {word!r}, which matches {_listed(holding)}"
+        )
     names = {name.casefold(): seed for seed in seeds for name in [seed.slug, *seed.slug.split("_"), seed.persona.name]}
     close = {names[name].slug: names[name] for name in difflib.get_close_matches(sought, names, n=3)}
-    hint = f"Did you mean {_listed(list(close.values()))}?" if close else f"There are: {_listed(seeds) or 'none'}."
-    raise PersonaError(f"expected the name of a seed, found {word!r}, which no seed has", hint=hint)
+    hint = f"Did you mean {_listed(list(close.values()))}?" if close else f"Available: {_listed(seeds) or 'none'}."
+    raise PersonaError(f"no persona matches {word!r}", hint=hint)
 
 
 def _read(path: Path) -> tuple[Seed, str]:
@@ -97,7 +101,7 @@ def _read(path: Path) -> tuple[Seed, str]:
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise PersonaError(f"expected a persona's text file at {path}: {error.strerror}") from error
+        raise PersonaError(f"cannot read the persona file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PersonaError(
             f"{path}: expected UTF-8, found the byte 0x{error.object[error.start]:02x} at offset {error.start}",
@@ -131,7 +135,7 @@ def _write(target: Path, content: bytes) -> None:
         os.replace(aside, target)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise PersonaError(f"expected to write {target}: {error.strerror}") from error
+        raise PersonaError(f"cannot write {target}: {error.strerror}") from error
 
 
 def _listed(seeds: Sequence[Seed]) -> str:

@@ -115,9 +115,9 @@ class Section:
         """
         items = tuple(items)
         if self.kind == "fixed":
-            raise ValueError("expected a varied section, found a fixed one: its text is never varied")
+            raise ValueError("expected a section of a varied kind, found a fixed one")
         if len(items) < self.least:
-            raise ValueError(f"expected at least {self.least} in {self.kind}, found {len(items)}")
+            raise ValueError(f"expected at least {self.least} item(s) in {self.kind}, found {len(items)}")
         for item in items:
             if not self.takes(item):
                 raise ValueError(f"expected an item that can be written in {self.kind}, found {item.label[:60]!r}")
@@ -196,7 +196,7 @@ class Persona:
             ValueError: The persona has no varied section of the same kind.
         """
         if self.section(section.kind) is None:
-            raise ValueError(f"expected a section of one of {sorted(self.genes())}, found one of {section.kind!r}")
+            raise ValueError(f"expected a section of kind {sorted(self.genes())}, found {section.kind!r}")
         return replace(self, sections=tuple(section if old.kind == section.kind else old for old in self.sections))
 
     def genes(self) -> dict[Kind, list[str]]:
@@ -225,7 +225,7 @@ def from_json(text: str) -> Persona:
 
 def _section(fields: Mapping[str, Any]) -> Section:
     if fields["kind"] not in get_args(Kind):
-        raise ValueError(f"a section's kind is one of {get_args(Kind)}, not {fields['kind']!r}")
+        raise ValueError(f"expected a section kind of {get_args(Kind)}, found {fields['kind']!r}")
     return Section(**{**fields, "items": tuple(Item(**item) for item in fields["items"])})
 
 

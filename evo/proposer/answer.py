@@ -22,14 +22,14 @@ _PYTHON = ("", "python", "python3", "py")
 _DEFINITION = re.compile(r"(?:class|def|async[ \t]+def)[ \t]+(\w+)")
 _STOPPED_CHARACTERS = 200
 _LONE_TAGS = 3
-"""Tags without a beginning that are looked at: of a text of nothing but such, a few will do."""
+"""Maximum number of closing tags without an opening tag that are examined, which limits the work."""
 
 _LEAST_OVERLAP, _LEAST_WITHIN_A_LINE, _LONGEST_OVERLAP = 4, 12, 4000
-"""Characters that a continuation repeats of what it continues."""
+"""Characters of a repetition: minimum, minimum if it begins within a line, and maximum."""
 _GREETING, _GREETING_LINES = re.compile(r"[^\W\d_a-z]|[*_>]"), 3
-"""How a line that is no code begins, before a fence that is opened again; and how many there may be."""
+"""Beginning of a line of prose before a reopened fence, and the maximum number of such lines."""
 _NAMING = re.compile(r"\s*(?:#+|//)?\s*(?:file(?:name)?\s*:)?[\s`*]*[\w./-]+\.py\b.{0,20}$", re.IGNORECASE)
-"""A line that names a file, "model.py (continued)"."""
+"""Line that names a file, such as "model.py (continued)"."""
 _NAME_CHARACTERS = 200
 
 
@@ -44,9 +44,9 @@ class Answer:
     reason: str = ""
     files: dict[str, str] | None = None
     prose: str = ""
-    """The text outside the blocks."""
+    """Text outside the blocks."""
     detail: str = ""
-    """What may be quoted back: an edit that does not apply; of a cut answer its end, empty where nothing is begun."""
+    """Text to quote in a repair request: an edit that does not apply, or the end of a cut answer if it holds anything."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def parse(response: str, base: Mapping[str, str], finish_reason: str | None = "s
     if not text.strip() and finish_reason == "length":
         return Answer(Status.TRUNCATED, "the output limit was reached before the reasoning ended")
     if not text.strip():
-        return Answer(Status.NO_CODE, f"nothing but reasoning; {expected}")
+        return Answer(Status.NO_CODE, f"the answer holds only reasoning; {expected}")
     told = edits.read(text, list(base))
     blocks, prose = read_blocks(told.rest)
     if _ends_in_a_spare_fence(blocks, base):
@@ -98,7 +98,7 @@ def parse(response: str, base: Mapping[str, str], finish_reason: str | None = "s
         return Answer(Status.BAD_ANSWER, f"two different blocks for {twice}", prose=prose)
     if not found:
         why = f"{unnamed} code block(s) without a file name" if unnamed else "no code block"
-        why = "edits, which were not asked for" if told.edits else why
+        why = "the answer holds edits, but whole files were requested" if told.edits else why
         return Answer(Status.NO_CODE, f"{why}; {expected}", prose=prose)
     files = {name: text if _is_unchanged(found.get(name, "")) else found[name] for name, text in base.items()}
     return Answer(Status.OK, files=files, prose=prose)
@@ -234,8 +234,9 @@ def _is_unchanged(body: str) -> bool:
 def without_reasoning(text: str, names: Sequence[str] = ()) -> str:
     """Return `text` without the text between `<think>` and `</think>` where the tags stand outside a fence.
 
-    If only `</think>` is present, the text before it is reasoning unless it holds a file of `names` that does not come
-    again, or the only block. If only `<think>` is present, everything after it is reasoning.
+    If only `</think>` is present, the text before it is reasoning, unless it holds a file of `names` that the text after it
+    does not hold, or blocks while the text after it has no block. If only `<think>` is present, everything after it is
+    reasoning.
     """
     kept, start, at, fence, tries = "", 0, 0, fences.Fence(), _LONE_TAGS
     while at < len(text):
@@ -271,9 +272,11 @@ def parse_continued(
 ) -> Answer:
     """Parse an answer that was cut at the output limit, and its continuation.
 
-    Try both joined, then `rest` alone if the model started over. Otherwise return the failure of both joined.
+    Join both in several ways, and try `rest` alone if it holds everything that `cut` began. Return the first result whose files
+    are valid Python, else the first with files, else the failure of the plain join.
     """
-    end = cut.rstrip(" \t")  # a line of which only white space came may be begun again, or a newline be lost
+    # A model may repeat a line of which only whitespace arrived, and may omit the newline before its continuation.
+    end = cut.rstrip(" \t")
     ways = (joined(cut, rest), joined(end, rest) if end.endswith("\n") else "", joined(f"{cut}\n", rest))
     answers = [parse(text, base, finish_reason, form) for text in ways if text]
     if _holds_all_of(cut, rest, base):

@@ -140,7 +140,7 @@ class Proposer:
         except _Said as said:
             answered = replies.of_chunk(self._url, self._short(said))
         except TimeoutError:
-            late = f"the answer was not whole after {self._settings.timeout_seconds:g} s"
+            late = f"the answer was incomplete after {self._settings.timeout_seconds:g} s"
             answered = Reply(Status.NO_ANSWER, late, worked=True) if pieces.chunks else self._outage(late)
         except openai.APIStatusError as error:
             answered = replies.of_status(self._url, self._short(error), error)
@@ -150,7 +150,7 @@ class Proposer:
         except openai.OpenAIError as error:
             answered = replies.of_chunk(self._url, self._short(error), getattr(error, "type", None))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            answered = self._outage(f"what it answers is no chat completion ({type(error).__name__})")
+            answered = self._outage(f"the response is not a chat completion ({type(error).__name__})")
         except Exception as error:  # of the HTTP library, where the SDK does not wrap it
             answered = self._outage(self._short(error))
         return answered if answered.latency_s else replace(answered, latency_s=time.perf_counter() - began)
@@ -179,7 +179,7 @@ class Proposer:
                         return
                 held = pieces.take(chunk)
                 if held:
-                    patience, what = settings.stall_seconds, "the answer stalled: nothing more"
+                    patience, what = settings.stall_seconds, "the answer stalled: no data"
                 elif what.startswith("no"):
                     patience = max(0.001, settings.first_token_seconds - (time.perf_counter() - began))
                 yield held
@@ -187,11 +187,11 @@ class Proposer:
     def _whole(self, pieces: Pieces, latency: float, first: float) -> Reply:
         """Return the answer if it is complete."""
         if not pieces.chunks:
-            return self._outage("it answers 200 and nothing more")
+            return self._outage("the response has status 200 and no content")
         if not pieces.finish_reason:
-            return self._outage("the connection ended within the answer")
+            return self._outage("the connection closed before the answer was complete")
         if pieces.finish_reason == "error":
-            return self._outage("the answer broke off: finish_reason error")
+            return self._outage("the endpoint aborted the answer: finish_reason error")
         return pieces.reply(latency, first)
 
     async def _create(self, messages: Sequence[Mapping[str, str]], seed: int, max_tokens: int | None) -> Any:

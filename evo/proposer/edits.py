@@ -1,7 +1,7 @@
-"""Edits of an answer, SEARCH/REPLACE blocks and unified diffs: found line by line, and applied where the text they quote stands.
+"""Parser of edits in an answer (SEARCH/REPLACE blocks and unified diffs), and their application to files. No I/O.
 
-It never guesses: an edit whose text stands nowhere, or at more than one place, is a `Misfit` that says which. Line numbers of a
-diff, which models get wrong, only tell equal places apart. Pure; it never raises anything else, on any text.
+An edit applies where the text that it quotes occurs. If the text occurs nowhere or more than once, `apply` raises `Misfit`.
+Line numbers of a diff, which models often get wrong, only choose among several occurrences.
 """
 
 import re
@@ -16,16 +16,21 @@ _REPLACE = re.compile(r"\s*>{5,} ?(?:REPLACE\b.*)?$")
 _HUNK = re.compile(r"@@(?: -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@)?")
 _BETWEEN_FILES = ("diff --git ", "index ", "new file mode", "deleted file mode", "old mode", "new mode", "similarity ")
 _IN_DIFF = (" ", "+", "-", "@", "\\", *_BETWEEN_FILES)
-"""How every line of a diff begins."""
+"""Prefixes of the lines of a diff."""
 _DIFF = ("diff", "patch", "udiff")
 _QUOTED_CHARACTERS = 2000
 _FIRST_CHARACTERS = 80
 _LINES_ABOVE = 4
-"""Of a block: a greeting, a fence, the file's name, and the block's first."""
+"""Non-blank lines of a continuation that are searched for a block: greeting, fence, file name, first line of the block."""
 
 
 class Misfit(ValueError):
-    """An edit that does not apply: why, in one line, and the block as the answer holds it, bounded."""
+    """Raised for an edit that does not apply.
+
+    Args:
+        reason: Reason in one line.
+        quoted: The block as in the answer. It is cut to `_QUOTED_CHARACTERS`.
+    """
 
     def __init__(self, reason: str, quoted: str) -> None:
         super().__init__(reason)
@@ -34,16 +39,16 @@ class Misfit(ValueError):
 
 @dataclass(frozen=True)
 class Edit:
-    """Lines of a file, and those that take their place.
+    """Replacement of consecutive lines of a file.
 
     Attributes:
-        search: lines as they stand.
-        replacement: lines as they are to be.
-        quoted: the block as the answer holds it.
-        name: the file that it names; None where its text must tell.
-        likely: the file of the edit before it, where its text does not tell.
-        line: where a diff says that it stands, counted from 1 in the file as it was given.
-        wrong: why it cannot be read as an edit; empty where it can.
+        search: Current lines.
+        replacement: New lines.
+        quoted: The block as in the answer.
+        name: File that the edit names, known or not. None if it names none; the file is then found by `search`.
+        likely: File that the previous SEARCH/REPLACE block or hunk names. Used if `search` does not occur in exactly one file.
+        line: First line according to the diff, from 1 in the given file. None if the edit has no line number.
+        wrong: Reason why the block is malformed, or "".
     """
 
     search: tuple[str, ...]
@@ -57,9 +62,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Found:
-    """The edits of a text in order, and the text without them and without the fences round them.
+    """Edits of a text.
 
-    `is_cut` says that the text ends within an edit.
+    Attributes:
+        edits: Edits in order.
+        rest: The text without the edits and without closed fences that hold edits.
+        is_cut: Whether the text ends inside a SEARCH/REPLACE block.
     """
 
     edits: tuple[Edit, ...]
@@ -68,27 +76,30 @@ class Found:
 
 
 def mentioned(place: str, names: Sequence[str]) -> str | None:
-    """The one file that a line or an info string speaks of."""
+    """Return the file of `names` that a line or an info string mentions. Return None if it mentions none or several."""
     found = [name for name in names if re.search(rf"(?<![\w.-]){re.escape(name)}(?!\w)", place)]
     return found[0] if len(found) == 1 else None
 
 
 def read(text: str, names: Sequence[str]) -> Found:
-    """Every edit that `text` holds, in a fence or not.
+    """Return all edits in `text`, inside and outside fences.
 
-    A SEARCH/REPLACE block is for the file named in its first line, in the line above it, in the info string of the fence round
-    it, or in the line above that; a diff for that of its header.
+    The file of a SEARCH/REPLACE block is named in its first line, in the line above it, in the info string of the fence around
+    it, or in the line above that fence. The file of a diff is named in its header, else in the same places.
     """
     return _Reader(text, names).read()
 
 
 def is_marker(line: str) -> bool:
-    """Whether a line begins a SEARCH/REPLACE block."""
+    """Return whether a line begins a SEARCH/REPLACE block."""
     return _SEARCH.match(line) is not None
 
 
 def unfinished(cut: str, rest: str) -> int | None:
-    """Where the block begins in which `cut` ends, if `rest` goes on with a block from its beginning."""
+    """Return the offset of the SEARCH/REPLACE block in which `cut` ends, if `rest` starts with a block from its beginning.
+
+    Return None if `cut` does not end inside a block, or if `rest` does not start a block again.
+    """
     lines = cut.split("\n")
     if not read(cut, ()).is_cut or _REPLACE.match(lines[-1] + rest.partition("\n")[0]):
         return None
@@ -105,13 +116,13 @@ class _Reader:
         self._rest: list[str] = []
         self._fence, self._is_cut = Fence(), False
         self._opened = -1
-        """The line that opened the fence."""
+        """Index of the line that opened the fence."""
         self._kept = 0
-        """Lines of the rest before that."""
+        """Number of lines in `_rest` before the fence."""
         self._edited = False
-        """Whether the fence holds an edit."""
+        """Whether the open fence holds an edit."""
         self._after = 0
-        """The first line after the last edit."""
+        """Index of the first line after the last edit."""
 
     def read(self) -> Found:
         at = 0
@@ -137,7 +148,7 @@ class _Reader:
     # ---- SEARCH/REPLACE ----
 
     def _block(self, start: int) -> int:
-        """Read the block that begins at `start`; return the line after it."""
+        """Read the block that begins at line `start` and return the index of the line after it."""
         self._edited, divider, end = True, None, start + 1
         while end < len(self._lines) and not _SEARCH.match(self._lines[end]) and not _REPLACE.match(self._lines[end]):
             if divider is None and _DIVIDER.match(self._lines[end]):
@@ -150,7 +161,7 @@ class _Reader:
             self._is_cut = True
         elif _SEARCH.match(self._lines[end]):
             quoted = "\n".join(self._lines[start:end])
-            self._edits.append(replace(edit, quoted=quoted, wrong="a SEARCH block has no end, >>>>>>> REPLACE"))
+            self._edits.append(replace(edit, quoted=quoted, wrong="a SEARCH block has no closing >>>>>>> REPLACE"))
             return end
         elif divider is None:
             self._edits.append(replace(edit, wrong="a SEARCH block has no ======= before >>>>>>> REPLACE"))
@@ -160,7 +171,7 @@ class _Reader:
         return end + 1
 
     def _named(self, start: int) -> str | None:
-        """The file that is named by the line `start` itself, above it, or by the fence that it stands in."""
+        """Return the file named in line `start`, in the line above it, or by the open fence. Return None if there is none."""
         places = [self._lines[start]]
         if self._fence.mark:
             places.append(self._above(start, max(self._opened + 1, self._after)))
@@ -170,7 +181,7 @@ class _Reader:
         return next((name for place in places if (name := mentioned(place, self._names))), None)
 
     def _above(self, at: int, least: int) -> str:
-        """The nearest line above that is not blank, but none before the line `least`."""
+        """Return the nearest non-blank line from `least` up to `at`, exclusive, or an empty string."""
         return next((line for line in reversed(self._lines[least:at]) if line.strip()), "")
 
     # ---- diffs ----
@@ -194,7 +205,7 @@ class _Reader:
         return not line.startswith(_IN_DIFF) and mentioned(line, self._names) is not None
 
     def _diff(self, start: int) -> int:
-        """Read the diff that begins at `start`; return the line after it."""
+        """Read the diff that begins at line `start` and return the index of the line after it."""
         end, closing = start, self._fence.before + self._fence.mark
         while end < len(self._lines):
             line = self._lines[end]
@@ -211,7 +222,7 @@ class _Reader:
 
 
 def _hunks(lines: Sequence[str], names: Sequence[str], name: str | None) -> list[Edit]:
-    """The edits of a diff, whose header may name another file than what stands above it does."""
+    """Return the edits of a diff. A file header in the diff overrides `name`."""
     found: list[Edit] = []
     hunk: list[str] = []
     at = 0
@@ -238,7 +249,7 @@ def _path(header: str) -> str:
 
 
 def _edit(hunk: Sequence[str], name: str | None) -> list[Edit]:
-    """One hunk as an edit; none where it changes nothing."""
+    """Return one hunk as a list of one edit. Return an empty list if the hunk adds and removes no line."""
     header = _HUNK.match(hunk[0]) if hunk else None
     body = list(hunk[1:] if header else hunk)
     while body and not body[-1]:
@@ -249,7 +260,7 @@ def _edit(hunk: Sequence[str], name: str | None) -> list[Edit]:
     for line in body:
         if line.startswith("\\"):
             continue
-        bare = line[1:] if line.startswith((" ", "+", "-")) else line  # a context line may have lost its space
+        bare = line[1:] if line.startswith((" ", "+", "-")) else line  # models omit the leading space of context lines
         if not line.startswith("+"):
             search.append(bare)
         if not line.startswith("-"):
@@ -262,10 +273,10 @@ def _edit(hunk: Sequence[str], name: str | None) -> list[Edit]:
 
 
 def apply(edits: Sequence[Edit], files: Mapping[str, str]) -> dict[str, str]:
-    """`files` with every edit made, each on what the earlier ones left. A file that is edited ends with a newline.
+    """Return `files` with all edits applied in order. An edited file ends with a newline.
 
     Raises:
-        Misfit: one cannot be read, names no file of these, or its text does not stand at exactly one place.
+        Misfit: An edit is malformed, names an unknown file, or its text does not determine exactly one place.
     """
     changed, moved = dict(files), dict.fromkeys(files, 0)
     for edit in edits:
@@ -286,34 +297,41 @@ def _lines(text: str) -> list[str]:
 
 
 def _file_of(edit: Edit, files: Mapping[str, str]) -> str:
-    """The name of the file that an edit is for."""
+    """Return the name of the file that an edit changes."""
     if edit.name is not None:
         if edit.name in files:
             return edit.name
-        raise Misfit(f"an edit is for {_quoted(edit.name)}; expected {' or '.join(files)}", edit.quoted)
+        raise Misfit(f"an edit names the file {_quoted(edit.name)}; expected {' or '.join(files)}", edit.quoted)
     found = [name for name, text in files.items() if edit.search and _places(edit, _lines(text))]
     if len(found) == 1:
         return found[0]
     if edit.likely in files and edit.likely is not None:
         return edit.likely
     where = "no file" if not found else "more than one file"
-    raise Misfit(f"an edit names no file, and its text stands in {where}: {_first(edit)}", edit.quoted)
+    raise Misfit(f"an edit names no file, and its text occurs in {where}: {_first(edit)}", edit.quoted)
 
 
 def _place(edit: Edit, name: str, lines: Sequence[str], moved: int) -> tuple[int, Sequence[str]]:
-    """Where in the file an edit's text stands, and what takes its place there."""
+    """Return the index of the first line that an edit replaces, and the new lines.
+
+    Args:
+        edit: The edit.
+        name: Name of the file, for error messages.
+        lines: Lines of the file after the earlier edits.
+        moved: Number of lines that the earlier edits added.
+    """
     found = _places(edit, lines) if edit.search else {}
     if not found and not any(line.strip() for line in (*lines, *edit.search)):
         return 0, edit.replacement
     if not edit.search:
-        raise Misfit(f"an edit of {name} has an empty SEARCH, which only an empty file takes", edit.quoted)
+        raise Misfit(f"an edit of {name} has an empty SEARCH, which is valid only for an empty file", edit.quoted)
     if len(found) > 1 and edit.line is not None:
         for expected in (edit.line - 1 + moved, edit.line - 1):
             if expected in found:
                 return expected, found[expected]
     if len(found) == 1:
         return next(iter(found.items()))
-    where = f"stands at {len(found)} places" if found else "does not stand in the file"
+    where = f"occurs {len(found)} times" if found else "does not occur in the file"
     raise Misfit(f"the text of an edit of {name} {where}: {_first(edit)}", edit.quoted)
 
 
@@ -326,9 +344,10 @@ def _quoted(line: str) -> str:
 
 
 def _places(edit: Edit, lines: Sequence[str]) -> dict[int, Sequence[str]]:
-    """Every place of an edit's text with what takes its place there, by the strictest comparison that finds any.
+    """Return a map from the line index of each occurrence of an edit's text to its new lines.
 
-    Compared are the lines as they are, then without white space at their ends, then shifted to the right or the left as a whole.
+    Lines are compared exactly, then without trailing whitespace, then with the indentation of all lines shifted equally. The
+    first comparison with an occurrence is used.
     """
     n, exact = len(edit.search), list(edit.search)
     starts = range(len(lines) - n + 1)
@@ -348,7 +367,10 @@ def _places(edit: Edit, lines: Sequence[str]) -> dict[int, Sequence[str]]:
 
 
 def _shifted(replacement: Sequence[str], search: Sequence[str], lines: Sequence[str]) -> Sequence[str] | None:
-    """`replacement` moved as `search` must be to become `lines`; None where that is no move as a whole."""
+    """Return `replacement` with the indentation changed as from `search` to `lines`.
+
+    Return None if the indentation of the lines does not change equally.
+    """
     pairs = [(_indent(old), _indent(new)) for old, new in zip(search, lines, strict=True) if old]
     if not pairs:
         return None

@@ -48,14 +48,14 @@ async def learn(proposer: Proposer, model: Model, messages: Sequence[Mapping[str
         return Learned(failed, ())
     whole = await proposer.ask(_asked(filled), 1, _ANSWER_TOKENS)
     if failed := whole.refused or whole.outage:
-        return Learned(f"a small question is answered, one of a prompt's length is not: {failed}", ())
+        return Learned(f"a short request succeeds, but a request as long as a prompt fails: {failed}", ())
     what = f"a prompt of {byte_count(prompt)} bytes with an answer of {answer} tokens"
     if whole.status != Status.OK and "context" in whole.reason:
         return Learned(f"{what} does not fit: {whole.reason}", ())
     if None not in (small.input_tokens, whole.input_tokens):
         rate = small.input_tokens / byte_count(sample[0]["content"])  # type: ignore[operator]
         if whole.input_tokens < _READ * rate * byte_count(filled):  # type: ignore[operator]
-            cut = f"{what} does not fit: only {whole.input_tokens} tokens of it were read, the rest was cut silently"
+            cut = f"{what} does not fit: the endpoint read only {whole.input_tokens} tokens and cut the rest silently"
             return Learned(cut + (f"; {model.known.advice}" if model.known.advice else ""), ())
         asked = round(rate * byte_count(prompt))
     else:
@@ -74,9 +74,15 @@ def _says(model: Model, small: Reply, whole: Reply, asked: int, answer: int) -> 
     if small.reasoning or whole.reasoning:
         said.append("it reasons before it answers")
     if whole.input_tokens is None:
-        said.append("it counts no tokens, so that they are counted here, from above")
+        said.append("it reports no token counts, so evo uses upper estimates")
     usd = price(model, asked, answer)
-    cost = "price not known (price_in, price_out)" if usd is None else "free" if usd == 0 else f"about ${usd:.4f}"
+    cost = (
+        "cost unknown: price_in and price_out are not set"
+        if usd is None
+        else "free"
+        if usd == 0
+        else f"about ${usd:.4f}"
+    )
     said.append(f"a candidate: about {asked} tokens in and {answer} out, {cost}{_seconds(small, whole, answer)}")
     return said
 

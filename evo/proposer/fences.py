@@ -1,7 +1,7 @@
-"""Fences of Markdown: a text put between two that it cannot close, and lines followed in and out of them. Pure.
+"""Markdown fences: put a text into a fence that it cannot close, and follow fences line by line. No I/O.
 
-It reads line by line, so that it knows of an answer that has not ended where it stands. Which blocks an answer holds is told by a
-Markdown parser, in `evo.proposer.answer`.
+Following lines shows which fence is open where a cut answer ends. `evo.proposer.answer` finds the blocks of an answer with a
+Markdown parser instead.
 """
 
 import re
@@ -12,16 +12,19 @@ _CLOSES = re.compile(r"(?P<before>[ \t>]*)(?P<mark>`{3,}|~{3,})[ \t]*$")
 
 
 def around(text: str, info: str = "") -> str:
-    """`text` in a fence longer than any run of backticks in it."""
+    """Return `text` in a fence that is longer than any run of backticks in it."""
     fence = "`" * max(3, max(map(len, re.findall("`+", text)), default=0) + 1)
     return f"{fence}{info}\n{text.rstrip()}\n{fence}"
 
 
 @dataclass
 class Fence:
-    """The fence that is open after the lines that were followed.
+    """Fence that is open after the followed lines.
 
-    `mark` is what opened it, empty where none is open; `info` stands behind the mark, `before` in front of it.
+    Attributes:
+        mark: Backticks or tildes that opened the fence. "" if no fence is open.
+        info: Text after the mark.
+        before: Text before the mark: whitespace, quote marks and list markers.
     """
 
     mark: str = ""
@@ -29,7 +32,7 @@ class Fence:
     before: str = ""
 
     def follow(self, line: str) -> bool:
-        """Take note of one line, without its end; return whether it is a fence."""
+        """Follow one line, given without its line ending. Return whether it opens or closes a fence."""
         if self.mark:
             if not self.is_closed_by(line):
                 return False
@@ -42,7 +45,7 @@ class Fence:
         return True
 
     def is_closed_by(self, line: str) -> bool:
-        """Whether a line ends it: as many marks of the same kind, alone, and indented by three at most."""
+        """Return whether a line closes the fence: at least as many of the same marks, alone, at most 3 columns further right."""
         found = _CLOSES.match(line)
         return (
             found is not None
@@ -52,7 +55,7 @@ class Fence:
 
 
 def opening(line: str) -> Fence | None:
-    """The fence that a line opens, or None."""
+    """Return the fence that a line opens, or None."""
     found = _OPENS.match(line)
     if found is None or (found["mark"].startswith("`") and "`" in found["info"]):
         return None
@@ -60,7 +63,7 @@ def opening(line: str) -> Fence | None:
 
 
 def after(text: str) -> Fence:
-    """The fence that is open where `text` ends."""
+    """Return the fence that is open at the end of `text`. Its `mark` is "" if none is open."""
     fence = Fence()
     for line in text.split("\n"):
         fence.follow(line)
@@ -68,7 +71,7 @@ def after(text: str) -> Fence:
 
 
 def begin(text: str) -> int:
-    """Where the line begins that opens the fence which is open where `text` ends; the length of `text` where none is."""
+    """Return the offset of the line that opens the fence left open at the end of `text`, or the length of `text`."""
     fence, at, opened = Fence(), 0, len(text)
     for line in text.split("\n"):
         if fence.follow(line) and fence.mark:

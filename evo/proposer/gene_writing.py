@@ -165,10 +165,10 @@ def _check(item: Item, section: Section, place: int) -> None:
     if not (title + item.text).isprintable() or "```" in item.body or "~~~" in item.body:
         raise _Unfit("expected plain text, found control characters or a fence")
     if title == _TITLE or item.text.rstrip(". ").lower() == _TEXT:
-        raise _Unfit("expected a gene, found the form that was asked for")
+        raise _Unfit("expected a gene, found the unfilled form of the prompt")
     others = {other.label for n, other in enumerate(section.items) if n != place}
     if item.label in others or (item.title, item.text) == (old.title, old.text):
-        raise _Unfit(f"expected a new gene, found {item.label[:60]!r}, which is there")
+        raise _Unfit(f"expected a new gene, found {item.label[:60]!r}, which the persona already has")
 
 
 def _check_written(child: Persona, item: Item) -> None:
@@ -180,4 +180,4 @@ def _check_written(child: Persona, item: Item) -> None:
     if any(heading in item.body for heading in _HEADINGS):
         raise _Unfit("expected a gene, found a heading of the prompt")
     if personas.parse(personas.render(child)) != child:
-        raise _Unfit(f"expected a gene that the persona's grammar reads back, found {item.label[:60]!r}")
+        raise _Unfit(f"expected a gene that parses back unchanged, found {item.label[:60]!r}")

@@ -140,7 +140,7 @@ def _truncated(failure: Failure) -> str:
 
 def _no_code(failure: Failure) -> str:
     names = " or ".join(failure.files)
-    if "not asked for" in failure.reason:
+    if "whole files were requested" in failure.reason:
         return "Your answer holds edits of the files. They cannot be used here: whole files are needed."
     if "reasoning" in failure.reason:
         return "Your answer holds nothing but reasoning. Its code must stand behind the end of it."

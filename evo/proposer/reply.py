@@ -135,11 +135,12 @@ class Pieces:
             return whole
         why = "the answer is empty"
         if self.finish_reason == "length":
-            why += ": its whole length went into reasoning" if whole.reasoning else ": it was cut before it began"
+            used = "reasoning used the whole output limit"
+            why += f": {used if whole.reasoning else 'the output limit was reached before it began'}"
         elif self.finish_reason == "content_filter":
-            why += ": the endpoint's filter kept it back"
+            why += ": the endpoint's content filter withheld it"
         elif whole.reasoning:
-            why += " but for its reasoning"
+            why += " except for its reasoning"
         return Reply(**(asdict(whole) | {"status": Status.NO_ANSWER, "reason": why, "text": ""}))
 
 
@@ -153,11 +154,11 @@ def of_status(where: str, said: str, error: Any) -> Reply:
     if code in (401, 403):
         return _refused(f"{where} refuses the key: {said}")
     if code == 404 or (code == 400 and _NO_MODEL.search(said)):
-        return _refused(f"{where} knows no such model or path: {said}")
+        return _refused(f"{where} does not know this model or path: {said}")
     if code == 413 or (code in (400, 422, 500) and _CONTEXT.search(said)):
         return Reply(Status.NO_ANSWER, f"the prompt does not fit the model's context: {said}"[:300])
     if code in (400, 422) and _LIMIT.search(said):
-        return _refused(f"{where} gives no answers of that length, set max_tokens in its [[model]] table: {said}")
+        return _refused(f"{where} refuses this max_tokens, set a lower one in the [[model]] table: {said}")
     if code in (400, 409, 422):
         return Reply(Status.NO_ANSWER, f"the endpoint refused the request: {said}"[:300], rejected=True)
     wait = retry_after(error.response.headers)

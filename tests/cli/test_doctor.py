@@ -5,12 +5,12 @@ from evo.trainer import isolation
 
 def test_ports_that_other_machines_reach_are_told_with_what_closes_them():
     said = doctor._ports([("raylet", "0.0.0.0", 4001), ("gcs_server", "::", 4002), ("raylet", "127.0.0.1", 4003)])
-    assert "other machines reach port(s) 4001,4002" in said
+    assert "other machines can reach port(s) 4001,4002" in said
     assert "sudo ufw deny proto tcp to any port 4001,4002" in said
 
 
 def test_ports_on_loopback_need_nothing():
-    assert doctor._ports([("raylet", "127.0.0.1", 4003)]).startswith("it listens on this machine alone")
+    assert doctor._ports([("raylet", "127.0.0.1", 4003)]).startswith("it listens only on the loopback address")
 
 
 def test_the_doctor_says_why_nothing_stronger_than_a_process_works_and_what_that_does_not_stop(monkeypatch):

@@ -110,7 +110,7 @@ def test_a_full_disk_pauses_a_run_with_what_to_do(night):
     night.resize(used + 64 * 1024)
     out, err = night.go_on().communicate(timeout=200)
     assert "the disk is full (" in err, out + err
-    assert "nothing finished is lost: make room, then `evo resume`" in err
+    assert "finished work is saved: free disk space, then `evo resume`" in err
     assert "Traceback" not in err
     assert stopped(night) >= before
     night.resize("20m")

@@ -75,4 +75,4 @@ def test_a_text_that_is_no_persona_is_refused_with_its_line(tmp_path):
 
 
 def test_a_seed_that_is_not_there_is_refused(tmp_path):
-    assert "expected" in evo(tmp_path, "personas", "check", "nowhere.txt", code=1).stderr
+    assert "cannot read the persona file" in evo(tmp_path, "personas", "check", "nowhere.txt", code=1).stderr

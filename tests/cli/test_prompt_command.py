@@ -123,7 +123,7 @@ def test_a_prompt_longer_than_a_models_context_is_refused_with_what_to_do(evo, t
     printed = evo("euler", "--config", str(config), "--json", code=2)
     error = json.loads(printed.out)["error"]
     assert error["kind"] == "config"
-    assert "there are 1024 for it" in error["message"]
+    assert "its limit is 1024" in error["message"]
     assert "context_length" in error["hint"]
 
 
@@ -192,20 +192,20 @@ def test_the_prompt_of_a_candidate_whose_calls_are_lost_is_its_rows(home, evo, m
     ("args", "code", "kind", "says"),
     [
         ([], 2, "usage", "expected a persona"),
-        (["eulr"], 1, "persona", "found 'eulr', which no seed has"),
-        (["euler", "--parent", "dawn:1"], 2, "usage", "found 'dawn', which no run has"),
+        (["eulr"], 1, "persona", "no persona matches 'eulr'"),
+        (["euler", "--parent", "dawn:1"], 2, "usage", "no run has the name 'dawn'"),
         (["euler", "--parent", "night:99"], 2, "usage", "run night has no candidate 99"),
         (["euler", "--parent", "night"], 2, "usage", "expected RUN:ID or ID, found 'night'"),
         (["euler", "--parent", f"odd:{NO_CODE}"], 2, "usage", "has no files: no_code, as made"),
         (["euler", "--parent", f"odd:{CRASHED}"], 2, "usage", "has no loss (crashed, as made)"),
-        (["euler", "--parent", "night:1", "--evaluator", "tiny_gpt"], 2, "usage", "--parent takes no --evaluator"),
+        (["euler", "--parent", "night:1", "--evaluator", "tiny_gpt"], 2, "usage", "--parent excludes --evaluator"),
         (["euler", "--form", "poem"], 2, "usage", "expected --form files or edits, found 'poem'"),
-        (["euler", "--evaluator", "tiny"], 1, "evaluator", "nothing in evaluators/ is called 'tiny'"),
-        (["--of", "dawn:1"], 2, "usage", "found 'dawn', which no run has"),
+        (["euler", "--evaluator", "tiny"], 1, "evaluator", "evaluators/ holds no 'tiny'"),
+        (["--of", "dawn:1"], 2, "usage", "no run has the name 'dawn'"),
         (["--of", "night:99"], 2, "usage", "run night has no candidate 99"),
         (["--of", "night:0"], 2, "usage", "no model was asked for candidate 0 of night: it is the baseline"),
         (["--of", f"odd:{TOO_LONG}"], 2, "usage", "no model was asked for candidate 4 of odd: as made"),
-        (["euler", "--of", "night:1"], 2, "usage", "--of takes no PERSONA"),
+        (["euler", "--of", "night:1"], 2, "usage", "--of excludes PERSONA"),
     ],
 )
 def test_a_refusal_says_what_was_found_in_two_lines_and_as_an_envelope(evo, args, code, kind, says):

@@ -115,10 +115,10 @@ def test_what_is_no_number_is_null_in_json(home):
 @pytest.mark.parametrize(
     ("args", "code", "kind", "says"),
     [
-        (["show", "nothing"], 2, "usage", "found 'nothing', which no run has"),
-        (["show", "night", "99"], 2, "usage", "it has 0 to 8"),
+        (["show", "nothing"], 2, "usage", "no run has the name 'nothing'"),
+        (["show", "night", "99"], 2, "usage", "its candidates are 0 to 8"),
         (["sql", "SELEC 1"], 2, "usage", "SQL:"),
-        (["sql", "SELECT * FROM candidates", "--run", "nihgt"], 2, "usage", "found 'nihgt', which no run has"),
+        (["sql", "SELECT * FROM candidates", "--run", "nihgt"], 2, "usage", "no run has the name 'nihgt'"),
         (["diff", "night", "1"], 2, "usage", "expected RUN:ID or ID, found 'night'"),
         (["best", "stopped"], 1, "run", "no candidate of run stopped was scored"),
     ],

@@ -125,7 +125,7 @@ def test_a_wrong_value_is_named_with_what_was_found(tmp_path):
 
 def test_an_init_folder_that_cannot_be_written_is_refused_without_a_traceback(tmp_path):
     (tmp_path / "afile").write_text("text")
-    assert "expected a folder that can be written, found afile" in evo(tmp_path, "init", "afile", code=2)
+    assert "cannot write to afile" in evo(tmp_path, "init", "afile", code=2)
 
 
 def test_a_file_as_data_is_refused_with_what_is_expected(tmp_path):

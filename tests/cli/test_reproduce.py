@@ -237,7 +237,7 @@ def test_the_candidate_that_was_judged_is_the_one_exported(home, evo, looks):
     ("args", "code", "says"),
     [
         (["--candidate", "1"], 2, "expected --verdict with --candidate"),
-        (["--verdict", "--candidate", "99"], 2, "run night has no candidate 99; it has 0 to 8"),
+        (["--verdict", "--candidate", "99"], 2, "run night has no candidate 99; its candidates are 0 to 8"),
         (["--verdict", "--candidate", "0"], 2, "expected a scored candidate, found candidate 0"),
         (["--verdict", "--candidate", str(NO_CODE)], 2, "expected a scored candidate"),
     ],
@@ -346,7 +346,7 @@ def test_a_difference_of_rounding_is_the_same(home, evo, again):
 
 def test_a_training_that_fails_now_differs_and_says_why(home, evo, again):
     again[1].update(status="memory", reason="3000 MB", val_loss=None)
-    assert evo("reproduce", "night", "1", code=1).splitlines()[-1] == "DIFFERS: ok then, memory now (3000 MB)"
+    assert evo("reproduce", "night", "1", code=1).splitlines()[-1] == "DIFFERS: recorded ok, now memory (3000 MB)"
 
 
 def test_a_failure_is_reproduced_as_the_same_failure(home, evo, again):
@@ -355,7 +355,7 @@ def test_a_failure_is_reproduced_as_the_same_failure(home, evo, again):
 
 def test_a_failure_that_trains_now_differs(home, evo, again):
     again[1].update(status="ok", val_loss=2.2)
-    assert "DIFFERS: crashed then, ok now" in evo("reproduce", "night", str(CRASHED), code=1)
+    assert "DIFFERS: recorded crashed, now ok" in evo("reproduce", "night", str(CRASHED), code=1)
 
 
 def test_a_twin_is_compared_with_the_training_whose_scores_it_took(home, evo, again):
@@ -377,7 +377,7 @@ def test_a_stopped_candidate_is_trained_in_full_and_compared_at_its_rung(home, e
     ("args", "code", "says"),
     [
         (["night", "99"], 2, "run night has no candidate 99"),
-        (["nothing", "1"], 2, "found 'nothing', which no run has"),
+        (["nothing", "1"], 2, "no run has the name 'nothing'"),
         (["night", str(NO_CODE)], 2, f"candidate {NO_CODE} (no_code) has no training 0"),
         (["night", str(PROTECTED)], 2, f"candidate {PROTECTED} (protected_setting) has no training 0"),
         (["night", "1", "--replicate", "7"], 2, "candidate 1 (ok) has no training 7"),
@@ -395,7 +395,7 @@ def test_an_answer_that_no_longer_gives_the_recorded_files_is_said(home, refusal
     (row,) = lineage.read_record("candidates", 1)
     lineage.path("candidates", 1).unlink()
     lineage.append("candidates", (1,), [row | {"files": row["files"].replace("GPT", "GPT2")}])
-    assert "does not give its recorded files" in refusal("reproduce", "night", "1", code=1)
+    assert "does not yield its recorded files" in refusal("reproduce", "night", "1", code=1)
     assert again[0] == []
 
 

@@ -75,7 +75,7 @@ def test_a_signal_stops_a_run_cleanly_and_resume_ends_it(home, small_evaluator, 
     wait_for_rows(home, 1)
     held = start(home, "resume", "r")
     _, err = finish(held, code=1)
-    assert f"run r is held by process {process.pid}" in err
+    assert f"run r is in use by process {process.pid}" in err
     process.send_signal(number)
     _, err = finish(process, code=130)
     assert "resume r" in err

@@ -74,7 +74,7 @@ def test_a_search_among_faults_hostile_candidates_and_killed_workers_ends_as_a_c
     assert {row["status"] for row in rows} <= set(Status)
     assert all(row["reason"] for row in rows if row["status"] != Status.OK)
     assert said["kills"] >= 2
-    assert sum("another took its place" in note for note in said["notes"]) >= said["kills"]
+    assert sum("lost and replaced" in note for note in said["notes"]) >= said["kills"]
     assert {kind for kind, count in met.items() if count} >= {"429", "500", "reset", "silence"}
     assert sum(kind in chaos.HOSTILE for kind in kinds.values()) >= 4
     assert sum(kind == "bad" for kind in kinds.values()) >= 4

@@ -307,11 +307,11 @@ def test_a_run_cut_after_its_genes_were_written_asks_for_none_again(population, 
 def test_a_catalogue_alone_is_refused_where_genes_are_to_be_written_and_a_model_from_elsewhere_will_do(tmp_path):
     path = tmp_path / "w.toml"
     path.write_text("[variation]\nwrite_breakthrough = 1.0\n")
-    with pytest.raises(EvoError, match="the catalogue does not"):
+    with pytest.raises(EvoError, match="only the catalogue is configured"):
         config.load(path, {}, {})
     unasked = path.with_name("u.toml")
     unasked.write_text(f'{path.read_text()}[[model]]\nname = "w"\nweight = 0\n[[model]]\nname = "catalogue"\n')
-    with pytest.raises(EvoError, match="the catalogue does not"):
+    with pytest.raises(EvoError, match="only the catalogue is configured"):
         config.load(unasked, {}, {})
     assert config.load(path, {"model.gguf": "x.gguf"}, {}).variation.write_breakthrough == 1.0
     assert config.load(path, {}, {"EVO_MODEL__BASE_URL": "http://localhost:1"}).variation.write_breakthrough == 1.0
@@ -343,7 +343,7 @@ def test_a_damaged_gene_is_not_asked_for_again_and_a_damaged_answer_beside_one_i
     damage(run, number, 0)
     proposer, _, watcher = drive(folders.open_run(run.path), Writes())
     assert proposer.asked == []
-    assert any("stands in its candidate's row" in note for note in watcher.notes)
+    assert any("holds the gene" in note for note in watcher.notes)
     assert runs.summary(run.path).state == "finished"
     damage(run, number, 1)
     proposer, _, _ = drive(folders.open_run(run.path), Writes())
@@ -362,7 +362,7 @@ def test_a_gene_whose_words_are_lost_is_not_written_anew_for_an_answer_that_is_t
     proposer, _, _ = drive(folders.open_run(run.path), Writes())
     assert proposer.asked == []
     again = rows_of(run)[number]
-    assert "lost" in records_of(again)[0]["refused"]
+    assert "not recorded" in records_of(again)[0]["refused"]
     assert (again["files"], again["prompt"]) == (row["files"], row["prompt"])
 
 

@@ -66,7 +66,7 @@ def test_any_damaged_answer_is_asked_for_again_once_and_that_is_said(run, whole)
         spoil(run, "calls", *key)
         proposer, trainers, watcher = drive(run)
         assert (len(proposer.asked), trainers.trained) == (1, [])
-        assert watcher.notes[0].endswith("that answer is lost, and asked for again")
+        assert watcher.notes[0].endswith("the answer is lost and requested again")
         assert without_clocks(Lineage(run.path)) == whole.lineage
 
 

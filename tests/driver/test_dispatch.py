@@ -110,7 +110,7 @@ def test_patience_at_its_end_ends_the_search_with_how_to_resume(quick):
     asking, _ = made(Says(TURNED_AWAY), retries=1, patience=0.0)
     with pytest.raises(EvoError, match="no answer from http://x: 503") as ended:
         ask(asking)
-    assert ended.value.hint == "evo resume r"
+    assert ended.value.hint == "continue with `evo resume r`"
 
 
 def test_a_refused_key_ends_the_search_at_once():
@@ -131,7 +131,7 @@ def test_a_request_that_keeps_failing_while_others_are_answered_is_given_up(quic
     asking, _ = made(OneFails(GOOD, seconds=0.002), notes, retries=3, concurrency=2)
     first, *others = ask(asking, 20)
     assert first["status"] == "no_answer"
-    assert "others are answered" in first["reason"]
+    assert "while others succeed" in first["reason"]
     assert first["lost_tokens"] > 0
     assert {reply["status"] for reply in others} == {"ok"}
     assert notes == []

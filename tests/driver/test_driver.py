@@ -72,7 +72,7 @@ def searched(run):
 
 def test_fewer_generations_are_refused(population, small_evaluator):
     run = make_run(population, small_evaluator)
-    with pytest.raises(EvoError, match="cannot have fewer"):
+    with pytest.raises(EvoError, match="expected at least the 2 generations"):
         folders.extend(run, {"generations": 1})
 
 
@@ -163,7 +163,7 @@ def test_an_endpoint_that_is_out_ends_the_session_and_loses_nothing(population, 
 
     with pytest.raises(EvoError, match="connection refused") as caught:
         drive(run, Proposer(spoil))
-    assert caught.value.hint == "evo resume run"
+    assert caught.value.hint == "continue with `evo resume run`"
     kept = len(rows_of(run, "calls"))
     assert 1 <= kept <= 3
     proposer, _, _ = drive(run)
@@ -202,13 +202,13 @@ def test_no_prompt_holds_a_clock_where_the_search_holds_none(population, small_e
 
 def test_a_run_of_that_name_is_not_overwritten(population, small_evaluator):
     make_run(population, small_evaluator)
-    with pytest.raises(EvoError, match="is there already"):
+    with pytest.raises(EvoError, match="already exists"):
         make_run(population, small_evaluator)
 
 
 @pytest.mark.parametrize("name", ["../out", ".hidden", "a b", ""])
 def test_a_name_that_is_no_folders_name_is_refused(population, small_evaluator, name):
-    with pytest.raises(EvoError, match="expected a run's name"):
+    with pytest.raises(EvoError, match="expected a run name"):
         make_run(population, small_evaluator, name=name)
 
 

@@ -36,9 +36,9 @@ def test_what_cannot_be_asked_is_refused(tmp_path):
     with Server("openai") as server:
         address = server.base_url
     assert "cannot be reached" in refusal(tmp_path, Model(base_url=address)).message
-    assert "found nothing at" in refusal(tmp_path, Model(gguf=str(tmp_path / "none.gguf"))).message
-    assert "is not found" in refusal(tmp_path, Model(command=("no-such-program",))).message
-    assert "which no run has" in refusal(tmp_path, Model(answers_from="none")).message
+    assert "expected a GGUF file at" in refusal(tmp_path, Model(gguf=str(tmp_path / "none.gguf"))).message
+    assert "was not found" in refusal(tmp_path, Model(command=("no-such-program",))).message
+    assert "no run has the name" in refusal(tmp_path, Model(answers_from="none")).message
 
 
 def test_an_address_is_frozen_with_the_run(monkeypatch):
@@ -84,7 +84,7 @@ def test_a_local_model_that_is_gone_for_good_ends_the_search_with_its_last_words
         gone.failure = "it ended with status -9: out of memory"
         await watching
 
-    with pytest.raises(EvoError, match="gone is no longer served: it ended with status -9: out of memory"):
+    with pytest.raises(EvoError, match="the server of gone stopped: it ended with status -9: out of memory"):
         asyncio.run(watched())
 
 
@@ -108,8 +108,8 @@ def test_what_a_run_would_spend_is_told_by_model(tmp_path, small_evaluator):
     assert "at most about $" in lines[0]
     mended = forecast.lines(config_.model_copy(update={"repairs": 2}), run.evaluator, seeds)
     assert dearest(mended[1]) > 3 * dearest(lines[0]), "each turn that is mended asks all that was said before again"
-    assert "prices are not known" in lines[1]
+    assert "cost unknown" in lines[1]
     assert "free" in lines[2]
     assert last == "budget: usd 2"
     writing = config_.model_copy(update={"variation": config.Variation(sharpen_topic=1.0)})
-    assert "a short answer more" in forecast.lines(writing, run.evaluator, seeds)[-2]
+    assert "one more short answer" in forecast.lines(writing, run.evaluator, seeds)[-2]

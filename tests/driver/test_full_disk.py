@@ -41,7 +41,7 @@ def test_a_run_on_a_disk_that_fills_loses_and_repeats_nothing_however_often_it_f
                 break
             full += 1
             assert paused.message.startswith("the disk is full ("), paused.message
-            assert paused.hint == "nothing finished is lost: make room, then `evo resume`"
+            assert paused.hint == "finished work is saved: free disk space, then `evo resume`"
             assert not list(run.path.rglob(".*.parquet.*"))
             resize(f"{size}k")
         assert without_clocks(Lineage(run.path)) == whole.lineage

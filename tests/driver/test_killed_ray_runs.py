@@ -79,7 +79,7 @@ def resume_and_compare(run, folder, asked, whole, figures):
     trained = {(row["id"], row["replicate"]): row for row in kept.read("trainings")}
     done = run_killing(run.path, folder / "none", "none", 1, "ray")
     assert done.returncode == 0, done.stderr
-    assert "was killed: its lock note is cleared" in done.stderr
+    assert "was killed while it wrote run" in done.stderr
     after = {(row["id"], row["replicate"]): row for row in kept.read("trainings")}
     figures["kills"] += 1
     figures["candidates"] += len(kept.read("candidates"))

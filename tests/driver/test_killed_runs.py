@@ -104,7 +104,7 @@ def test_a_file_left_half_written_is_never_seen_and_is_cleared_and_told_when_the
         lineage.read(table)
     _, _, watcher = drive(new_run)
     name = left[0].relative_to(new_run.path)
-    assert watcher.notes == [f"cleared 1 file that a killed process left half-written: {name}"]
+    assert watcher.notes == [f"removed 1 incomplete file that killed processes left: {name}"]
     assert not left[0].exists()
 
 
@@ -120,7 +120,7 @@ def test_a_run_whose_making_was_killed_is_cleared_told_and_made_anew(tmp_path, s
     assert killed.returncode == -9, killed.stderr
     (left,) = [entry for entry in path.parent.iterdir() if entry.is_dir()]
     assert left.name.startswith(".night.")
-    assert recovery.clear_population(path.parent) == [f"cleared {left}, which a killed `evo run` left half-made"]
+    assert recovery.clear_population(path.parent) == [f"removed {left}, an incomplete run that a killed `evo run` left"]
     assert not left.exists()
     make_run(path.parent, small_evaluator, name="night")
     assert recovery.clear_population(path.parent) == []

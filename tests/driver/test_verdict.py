@@ -165,7 +165,7 @@ def test_a_run_that_wants_no_verdict_says_so_where_it_ends_and_is_finished(run):
     made = run(**{"final.verdict_seeds": 0})
     _, trainers, _ = drive(made)
     (end,) = rows_of(made, "verdicts")
-    assert (end["id"], end["verdict"], end["after"], end["look"]) == (None, "none was wanted", 9, 0)
+    assert (end["id"], end["verdict"], end["after"], end["look"]) == (None, "not requested", 9, 0)
     assert not any(job.test for job in trainers.jobs)
     assert summary(made.path).state == "finished"
 

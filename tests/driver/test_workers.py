@@ -33,7 +33,7 @@ class Cluster:
 
     async def check(self):
         if not self.alive:
-            raise EvoError("Ray died", hint="`evo resume` goes on", kind="device")
+            raise EvoError("Ray died", hint="continue with `evo resume`", kind="device")
 
 
 class Actor:
@@ -79,14 +79,14 @@ def test_a_lost_trainer_is_replaced_and_its_training_tried_on_another():
     assert found == [{"status": "ok"}]
     assert (pool.slots, pool.busy, len(cluster.made)) == (1, 0, 2)
     assert cluster.killed == cluster.made[:1]
-    assert said == ["a trainer was lost; another took its place"]
+    assert said == ["a trainer was lost and replaced"]
 
 
 def test_a_candidate_that_loses_two_workers_is_not_given_a_third():
     cluster = Cluster(DIES, DIES, GOOD)
     (lost,), pool, _ = judged(cluster)
     assert lost["status"] == Status.WORKER_LOST
-    assert lost["reason"] == "2 workers were lost while they trained it"
+    assert lost["reason"] == "2 workers were lost while training this candidate"
     assert lost["isolation"] == "process"
     assert lost["wall_seconds"] > 0.0
     assert lost["started_at"] > 1e9
@@ -126,7 +126,7 @@ def test_where_none_can_be_started_in_its_place_the_search_goes_on_with_fewer_sl
     assert pool.slots == 1
     assert len(cluster.made) == 5
     (line,) = said
-    assert line.startswith("a trainer was lost, and another did not start: ")
+    assert line.startswith("a trainer was lost, and its replacement did not start: ")
     assert line.endswith("; 1 slot(s) left")
 
 
@@ -139,10 +139,8 @@ def test_a_start_that_fails_once_is_tried_again_and_counts_against_no_candidate(
 
 def test_where_no_slot_is_left_everyone_who_waits_is_told_how_to_resume():
     found, pool, said = judged(Cluster(DIES, (exceptions.ActorDiedError(), None)), jobs=3)
-    assert [str(one) for one in found] == [
-        "no trainer is left: each was lost, and none could be started in its place"
-    ] * 3
-    assert {one.hint for one in found} == {"evo doctor looks at what they need; `evo resume` goes on"}
+    assert [str(one) for one in found] == ["no trainer is left: all were lost, and no replacement started"] * 3
+    assert {one.hint for one in found} == {"run `evo doctor`, then `evo resume`"}
     assert pool.slots == 0
     assert said[-1].endswith("0 slot(s) left")
 
@@ -158,7 +156,7 @@ def test_a_trainer_for_which_the_cluster_has_no_place_is_done_without(monkeypatc
     (found,), pool, said = judged(Cluster(GOOD, NEVER), slots=2)
     assert found == {"status": "ok"}
     assert pool.slots == 1
-    assert said == ["a trainer did not start: the cluster had no place for it in 0.05 s; 1 slot(s) left"]
+    assert said == ["a trainer did not start: the cluster had no free resources for it in 0.05 s; 1 slot(s) left"]
 
 
 def test_a_worker_that_cannot_work_at_all_refuses_the_run():

@@ -247,8 +247,8 @@ def test_a_candidate_of_an_old_run_is_shown_and_exported(home, tmp_path):
 def test_nothing_goes_on_with_an_old_run_and_the_reason_is_said(home, population, args):
     before = {path: path.read_bytes() for path in (population / "old").rglob("*") if path.suffix}
     done = evo(home, *args, code=1)
-    assert "run old was begun by evo 0.1.0 with lineage schema 1; this evo searches with 4" in done.stderr
-    assert "`evo show`, `evo sql` and `evo best` read it" in done.stderr
+    assert "run old was started by evo 0.1.0 with lineage schema 1; this evo uses schema 4" in done.stderr
+    assert "read it with `evo show`, `evo sql` or `evo best`" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 2
     after = {path: path.read_bytes() for path in (population / "old").rglob("*") if path.suffix}
     assert after == before
@@ -260,7 +260,7 @@ def test_a_run_of_another_schema_is_refused_whether_older_or_newer(tmp_path, sma
     about = json.loads((run.path / "run.json").read_text())
     assert about.pop("schema") == schema.VERSION
     (run.path / "run.json").write_text(json.dumps(about if version is None else about | {"schema": version}))
-    with pytest.raises(EvoError, match=f"with lineage schema {version or 1}; this evo searches with 4"):
+    with pytest.raises(EvoError, match=f"with lineage schema {version or 1}; this evo uses schema 4"):
         folders.open_run(run.path)
 
 

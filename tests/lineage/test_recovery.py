@@ -79,10 +79,10 @@ def test_a_damaged_file_is_named_by_readers_and_set_aside_as_it_is(run, damage):
         found = path.read_bytes()
         with pytest.raises(DamagedFile, match=rf"{path} is damaged: ") as caught:
             Lineage(run.path).read(table)
-        assert caught.value.hint == "`evo resume run` sets it aside and makes it again"
+        assert caught.value.hint == "`evo resume run` moves it to damaged/ and recreates it"
         (said,) = recovery.recover(run.path)
         assert said.startswith(caught.value.message)
-        assert f"; set aside as damaged/{table}/{path.name}.1: " in said
+        assert f"; moved to damaged/{table}/{path.name}.1: " in said
         assert not path.exists()
         assert (run.path / "damaged" / table / f"{path.name}.1").read_bytes() == found
         assert recovery.recover(run.path) == []
@@ -127,7 +127,7 @@ def test_a_damaged_file_of_no_row_is_made_again_and_readers_find_every_table(run
     path = run.path / "lineage" / "curves" / store.EMPTY
     garbage(path)
     (said,) = recovery.recover(run.path)
-    assert said.endswith("set aside as damaged/curves/schema.parquet.1: an empty one is made")
+    assert said.endswith("moved to damaged/curves/schema.parquet.1: an empty file replaces it")
     Lineage(run.path)
     assert pq.read_schema(path).names == [column.name for column in schema.TABLES["curves"]]
     assert summary(run.path).state == "finished"
@@ -137,7 +137,7 @@ def test_a_curve_is_set_aside_with_its_training(run):
     curve = records(run, "curves")[2]
     truncated(curve)
     (said,) = recovery.recover(run.path)
-    assert said.endswith("its training is set aside too, and done again")
+    assert said.endswith("its training is moved too and repeated")
     assert not (run.path / "lineage" / "trainings" / curve.name).exists()
     number, replicate = map(int, curve.stem.split("-"))
     assert lost(run.path, 9) == [("trainings", number, replicate)]
@@ -159,7 +159,7 @@ def test_half_written_files_anywhere_in_a_run_are_cleared_and_others_are_not(run
     for path in left + kept:
         path.write_bytes(b"half")
     (said,) = recovery.recover(run.path)
-    assert said.startswith("cleared 6 files that killed processes left half-written: .config.toml.4711, lineage/")
+    assert said.startswith("removed 6 incomplete files that killed processes left: .config.toml.4711, lineage/")
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in kept)
 
@@ -172,7 +172,7 @@ def test_a_population_is_cleared_of_half_made_runs_and_of_nothing_else(tmp_path)
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("x")
     assert recovery.clear_population(tmp_path) == [
-        f"cleared {tmp_path / '.night.x1y2_ab8.4711'}, which a killed `evo run` left half-made"
+        f"removed {tmp_path / '.night.x1y2_ab8.4711'}, an incomplete run that a killed `evo run` left"
     ]
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == sorted(names[1:])
 
@@ -188,7 +188,7 @@ def test_commands_that_read_name_the_damaged_file_and_what_to_do(run, damage, co
     done = subprocess.run(asked, cwd=run.path.parents[1], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, done.stdout
     assert f"{path} is damaged: " in done.stderr
-    assert "`evo resume run` sets it aside and makes it again" in done.stderr
+    assert "`evo resume run` moves it to damaged/ and recreates it" in done.stderr
     assert json.loads(done.stdout)["error"]["kind"] == "lineage"
 
 

@@ -166,11 +166,11 @@ def test_the_note_of_a_holder_that_was_killed_is_cleared_and_told(tmp_path):
     with lock.writer(tmp_path) as left:
         assert len(left) == 1
         assert "process 99 on there since 19" in left[0]
-        assert "was killed: its lock note is cleared" in left[0]
+        assert "was killed while it wrote run" in left[0]
         assert str(os.getpid()) in note.read_text()
     note.write_text('{"pid": 9')
     with lock.writer(tmp_path) as left:
-        assert left[0].startswith("another process, which held run")
+        assert left[0].startswith("another process was killed while it wrote run")
     with lock.writer(tmp_path) as left:
         assert left == []
     assert not note.exists()
@@ -285,5 +285,5 @@ def test_runs_are_listed_from_their_files_oldest_first(tmp_path, small_evaluator
         ("second", "stopped", 0, 9),
     ]
     assert runs.find(tmp_path, None, unfinished=True).name == "second"
-    with pytest.raises(EvoError, match="found 'third', which no run has"):
+    with pytest.raises(EvoError, match="no run has the name 'third'"):
         runs.find(tmp_path, "third")

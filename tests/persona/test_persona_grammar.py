@@ -323,7 +323,7 @@ def test_a_text_without_identity_or_section_is_refused_with_its_line(
     [
         ("**Future:**\nNo list here.\n", 5, "no list"),
         ("**Future:**\n- a\n1. b\n", 7, "1. b"),
-        ("**Future:**\n- a\n\nprose\n\n- b\n", 10, "behind other text"),
+        ("**Future:**\n- a\n\nprose\n\n- b\n", 10, "after other text"),
         ("**Future:**\n- a\n-\n", 7, "empty item"),
         ("**Future:**\n- a\n  ```\n  x\n  ```\n", 7, "code fence"),
         ("**Fields:**\nalgebra, f(x, logic\n", 6, "algebra"),

@@ -51,7 +51,7 @@ def test_importing_the_same_text_again_changes_nothing(source: Path, tmp_path: P
 def test_another_persona_of_that_name_is_never_overwritten(source: Path, tmp_path: Path) -> None:
     kept = import_seed(source, tmp_path / "seeds").path
     source.write_bytes(TEXT.replace("a doubter", "a thinker").encode())
-    with pytest.raises(PersonaError, match=r"rene_descartes\.txt with another text"):
+    with pytest.raises(PersonaError, match=r"rene_descartes\.txt already holds another persona"):
         import_seed(source, tmp_path / "seeds")
     assert kept.read_bytes() == MENDED.encode()
 
@@ -88,7 +88,7 @@ def test_a_file_that_is_no_persona_is_refused_with_its_name_and_line(source: Pat
 def test_a_missing_file_or_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(PersonaError, match="No such file"):
         read_seed(tmp_path / "none.txt")
-    with pytest.raises(PersonaError, match="folder of seeds"):
+    with pytest.raises(PersonaError, match="folder of personas"):
         load_seeds(tmp_path / "none")
 
 
@@ -103,11 +103,11 @@ def test_an_exact_slug_goes_before_a_longer_one(seeds: list[Seed], tmp_path: Pat
 
 
 def test_a_word_that_fits_no_seed_or_several_lists_the_closest(seeds: list[Seed]) -> None:
-    with pytest.raises(PersonaError, match="no seed") as missed:
+    with pytest.raises(PersonaError, match="no persona matches") as missed:
         find_seed(seeds, "eular")
     assert missed.value.hint == "Did you mean leonhard_euler?"
-    with pytest.raises(PersonaError, match="fits galileo_galilei, isaac_newton"):
+    with pytest.raises(PersonaError, match="matches galileo_galilei, isaac_newton"):
         find_seed(seeds, "a")
     with pytest.raises(PersonaError) as missed:
         find_seed(seeds, "zzzzzz")
-    assert "There are: galileo_galilei" in missed.value.hint
+    assert "Available: galileo_galilei" in missed.value.hint

@@ -172,12 +172,12 @@ def test_an_exact_match_counts_more_than_a_looser_one():
 @pytest.mark.parametrize(
     ("old", "why"),
     [
-        ("        x = x - self.mlp(x)\n", "does not stand in the file: 'x = x - self.mlp(x)'"),
+        ("        x = x - self.mlp(x)\n", "does not occur in the file: 'x = x - self.mlp(x)'"),
         (
             "class Block(nn.Module):\n\n    def forward(self, x):\n",
-            "does not stand in the file: 'class Block(nn.Module):'",
+            "does not occur in the file: 'class Block(nn.Module):'",
         ),
-        ("    def forward(self, x):\n", "stands at 2 places: 'def forward(self, x):'"),
+        ("    def forward(self, x):\n", "occurs 2 times: 'def forward(self, x):'"),
     ],
 )
 def test_a_text_that_stands_nowhere_or_twice_is_refused_and_quoted(old, why):
@@ -191,7 +191,7 @@ def test_a_text_that_stands_nowhere_or_twice_is_refused_and_quoted(old, why):
 def test_a_text_of_no_file_without_a_name_is_refused_by_its_first_line():
     answer = told(block("\n    nowhere = 1\n", ""))
     assert (answer.status, answer.detail) == (Status.BAD_ANSWER, block("\n    nowhere = 1\n", "").rstrip("\n"))
-    assert "its text stands in no file: 'nowhere = 1'" in answer.reason
+    assert "its text occurs in no file: 'nowhere = 1'" in answer.reason
 
 
 def test_a_reason_is_one_printable_line_and_what_is_quoted_is_bounded():
@@ -206,7 +206,7 @@ def test_a_reason_is_one_printable_line_and_what_is_quoted_is_bounded():
     ("response", "why"),
     [
         ("model.py\n<<<<<<< SEARCH\nx\n>>>>>>> REPLACE\n", "no ======="),
-        (f"model.py\n<<<<<<< SEARCH\nx\n=======\ny\n{block()}", "no end"),
+        (f"model.py\n<<<<<<< SEARCH\nx\n=======\ny\n{block()}", "no closing >>>>>>> REPLACE"),
     ],
 )
 def test_a_block_without_one_of_its_marks_is_refused(response, why):
@@ -255,7 +255,7 @@ def test_whole_files_alone_are_an_answer_where_edits_are_asked_for():
 def test_edits_where_whole_files_are_asked_for_are_no_code_and_said_to_be_so(response):
     answer = parse(response, BASE)
     assert (answer.status, answer.files) == (Status.NO_CODE, None)
-    assert answer.reason == "edits, which were not asked for; expected train_mps.py and model.py"
+    assert answer.reason == "the answer holds edits, but whole files were requested; expected train_mps.py and model.py"
 
 
 def test_a_whole_file_beside_edits_that_explain_it_is_taken_where_whole_files_are_asked_for():
@@ -347,8 +347,8 @@ def test_a_line_number_counts_in_the_file_as_it_was_given():
 @pytest.mark.parametrize(
     ("header", "why"),
     [
-        ("--- a/other.py\n+++ b/other.py\n", "an edit is for 'other.py'; expected train_mps.py or model.py"),
-        ("--- /dev/null\n+++ b/norm.py\n", "an edit is for 'norm.py'"),
+        ("--- a/other.py\n+++ b/other.py\n", "an edit names the file 'other.py'; expected train_mps.py or model.py"),
+        ("--- /dev/null\n+++ b/norm.py\n", "an edit names the file 'norm.py'"),
     ],
 )
 def test_a_diff_of_another_file_is_refused(header, why):

@@ -36,7 +36,7 @@ def test_an_endpoint_that_answers_is_told_with_what_a_candidate_costs():
 def test_a_prompt_that_is_cut_silently_is_found_out_with_what_to_do():
     with Server("ollama") as server:
         found = learned(server)
-    assert "only 4096 tokens of it were read, the rest was cut silently" in found.wrong
+    assert "the endpoint read only 4096 tokens and cut the rest silently" in found.wrong
 
 
 @pytest.mark.parametrize("kind", ["openai", "vllm", "llamacpp", "lmstudio"])
@@ -52,9 +52,9 @@ def test_a_refused_key_is_told():
 
 def test_tokens_that_are_not_counted_are_told():
     with Server("lmstudio", usage=False, context=200_000) as server:
-        assert any("counts no tokens" in said for said in learned(server).says)
+        assert any("reports no token counts" in said for said in learned(server).says)
 
 
 def test_a_price_that_is_not_known_is_told():
     with Server("openai", context=200_000) as server:
-        assert any("price not known" in said for said in learned(server).says)
+        assert any("cost unknown" in said for said in learned(server).says)

@@ -134,7 +134,7 @@ def test_a_breakthrough_that_is_there_is_no_new_one(euler):
     for item in (other, next(i for i in euler.section("breakthroughs").items if i.label == wanted["out"])):
         child, record = gene_writing.take(euler, wanted, said(item.body))
         assert child == euler
-        assert "which is there" in record["refused"]
+        assert "which the persona already has" in record["refused"]
 
 
 def test_a_gene_that_another_operator_took_away_is_not_asked_for(euler):

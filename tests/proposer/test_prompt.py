@@ -316,7 +316,7 @@ def test_a_prompt_that_cannot_fit_is_refused_with_both_numbers_and_what_to_do():
     with pytest.raises(EvoError) as refused:
         prompt.messages(prompt.parts(EULER, FILES, CHANGED, lessons=SOME, second=OTHER, limit=100))
     assert refused.value.kind == "config"
-    assert f"about {LEAST} tokens, and there are 100 for it" in refused.value.message
+    assert f"about {LEAST} tokens, but its limit is 100" in refused.value.message
     assert (refused.value.needed, refused.value.limit) == (LEAST, 100)
     for word in ("context_length", "smaller evaluator", 'answer = "edits"', "max_tokens"):
         assert word in refused.value.hint
