@@ -16,7 +16,7 @@ from benchmarks.machine import save
 from evo import evaluator as evaluators
 from evo import workspace
 from evo.evaluator import Evaluator, code_hash
-from evo.proposer.conversation import Talk
+from evo.proposer.conversation import Conversation
 from evo.proposer.repair import Failure
 from evo.serving.local import LocalModel
 from evo.status import Status
@@ -64,7 +64,7 @@ def _statuses(path: Path, evaluator: Evaluator, trainer: Trainer, model: LocalMo
     question = (
         f"```python\nmodel.py\n{base['model.py']}```\n\nGive the complete new model.py with {asked}, and nothing else."
     )
-    talk, found = Talk([{"role": "user", "content": question}], base), list[str]()
+    talk, found = Conversation([{"role": "user", "content": question}], base), list[str]()
     call: dict[str, Any] = {
         "status": "ok",
         "reason": "",

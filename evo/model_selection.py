@@ -31,11 +31,11 @@ def choose(config: Config, number: int, rows: Sequence[Row]) -> Model:
         return models[0]
     rng = generator(config.seed, number, "model")
     if config.choice == "bandit":
-        records = {model.called: [row for row in rows if row["asked"] == model.called] for model in models}
-        new = [model for model in models if len(records[model.called]) < FIRST]
+        records = {model.display_name: [row for row in rows if row["asked"] == model.display_name] for model in models}
+        new = [model for model in models if len(records[model.display_name]) < FIRST]
         if not new:
             drawn = _by_record(models, records, rows, rng)
-            return max(models, key=lambda model: (drawn[model.called], rng.random()))
+            return max(models, key=lambda model: (drawn[model.display_name], rng.random()))
         models = new
     return rng.choices(models, [model.weight for model in models])[0]
 
@@ -64,9 +64,9 @@ def _by_record(
 
     drawn = {}
     for model in models:
-        own = records[model.called]
+        own = records[model.display_name]
         improved = _drawn([gains[row["id"]] for row in own], [cost(row) for row in own], most, rng)
-        drawn[model.called] = model.weight * improved
+        drawn[model.display_name] = model.weight * improved
     return drawn
 
 

@@ -100,7 +100,7 @@ def spending_lines(rows: Sequence[Row], calls: Sequence[Row]) -> list[str]:
     return lines
 
 
-def mending_line(rows: Sequence[Row]) -> list[str]:
+def repair_line(rows: Sequence[Row]) -> list[str]:
     """Return a line on how many candidates were repaired and trained in the end."""
     again = [row for row in rows if (row["attempts"] or 1) > 1]
     mended = sum(row["status"] == Status.OK for row in again)
@@ -126,7 +126,7 @@ def ending(
     twins = sum(row["status"] == Status.DUPLICATE for row in rows)
     counts = f"{failures_text(now.failures)}, {now.stopped} stopped early, {_counted(twins, 'duplicate')}"
     done = _counted(now.done - (now.baseline is not None), "candidate")
-    lines = [f"run {name}: the baseline and {done}, {counts}", *mending_line(rows), *spending_lines(rows, calls), ""]
+    lines = [f"run {name}: the baseline and {done}, {counts}", *repair_line(rows), *spending_lines(rows, calls), ""]
     if now.baseline is not None:
         lines += ["                 held-out loss   seconds   cost", _score_line("baseline", now.baseline)]
     if now.leader is None or now.gain is None:

@@ -18,7 +18,7 @@ from evo.selection import BASELINE, Row, Selector, fitness, is_scored
 from evo.status import Status
 from evo.variation import Record, Variator
 
-_REACHED_RUNG = (Status.OK, Status.STOPPED_EARLY)
+_REACHED_EARLY_STOP = (Status.OK, Status.STOPPED_EARLY)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Search:
         most = baseline["val_loss"] + self._config.selection.clearly_worse
         return [other for other in visible if self._rows[other.id]["val_loss"] <= most] or visible
 
-    def rung(self, number: int) -> tuple[float, int] | None:
+    def early_stop(self, number: int) -> tuple[float, int] | None:
         """Return the reported loss above which candidate `number` is stopped early, and the number of losses behind it.
 
         The threshold is the median of the last candidates up to the horizon that reached the early-stopping step. Return
@@ -173,28 +173,28 @@ class Search:
         chance = generator(self._config.seed, number, "control").random()
         if not early.stop or number <= len(self._seeds) or chance < early.control:
             return None
-        rows = self.known(number)
+        rows = self.readable_rows(number)
         seen = [
             row["early_stop_loss"]
             for row in rows
-            if row["status"] in _REACHED_RUNG and row["early_stop_loss"] is not None
+            if row["status"] in _REACHED_EARLY_STOP and row["early_stop_loss"] is not None
         ]
         seen = seen[-early.window :]
         return (statistics.median(seen), len(seen)) if len(seen) >= early.least else None
 
     def duplicate_of(self, number: int, code_hash: str) -> Row | None:
         """Return the first candidate up to the horizon that has the same code and was trained itself, or None."""
-        for row in self.known(number):
+        for row in self.readable_rows(number):
             if row["code_hash"] == code_hash and row["duplicate_of"] is None:
                 return row
         return None
 
     def would_lead(self, number: int, val_loss: float | None) -> bool:
         """Return whether a loss is below all losses, the baseline's included, that candidate `number` may read."""
-        known = self.known(number)
+        known = self.readable_rows(number)
         return val_loss is not None and all(val_loss < row["val_loss"] for row in known if is_scored(row))
 
-    def known(self, number: int) -> list[Row]:
+    def readable_rows(self, number: int) -> list[Row]:
         """Return the rows that the plan for `number` may read, ordered by number."""
         return [self._rows[other] for other in range(self.horizon(number) + 1)]
 

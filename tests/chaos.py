@@ -185,7 +185,7 @@ def main():
         killer.plant(workers.Trainers)
         killer.start()
     with lock.writer(run.path):
-        session.carry_on(run, watcher)
+        session.run_session(run, watcher)
     print(json.dumps({"kills": killer.kills, "notes": watcher.notes}))
 
 

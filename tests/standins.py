@@ -63,7 +63,7 @@ class Trainers:
             "isolation": "process",
         }
         failed = self.fails(job)
-        if job.rung is not None and judged["early_stop_loss"] > job.rung.loss:
+        if job.early_stop is not None and judged["early_stop_loss"] > job.early_stop.loss:
             failed = failed or "stopped_early"
         if failed:
             unknown = ("val_loss", "test_loss", "text_se", "bits_per_byte", "reported_vloss", "n_params")

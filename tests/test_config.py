@@ -367,7 +367,7 @@ def test_a_single_table_and_a_list_of_one_mean_the_same(toml):
 
 
 def test_several_models_come_in_their_order(toml):
-    assert [(model.called, model.weight) for model in load(toml(TWO)).model] == [("a", 1.0), ("b", 3.0)]
+    assert [(model.display_name, model.weight) for model in load(toml(TWO)).model] == [("a", 1.0), ("b", 3.0)]
 
 
 def test_a_flag_that_could_mean_several_models_is_refused(toml):
@@ -390,7 +390,7 @@ def test_models_that_cannot_be_told_apart_or_asked_are_refused(toml, text):
 
 def test_a_label_tells_two_models_of_one_name_apart(toml):
     found = load(toml("[[model]]\nname = 'a'\n[[model]]\nname = 'a'\nlabel = 'other'\n"))
-    assert [model.called for model in found.model] == ["a", "other"]
+    assert [model.display_name for model in found.model] == ["a", "other"]
 
 
 def test_what_runs_here_is_free_and_an_endpoint_of_unknown_price_is_not():

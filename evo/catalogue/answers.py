@@ -42,7 +42,7 @@ def compose(messages: Sequence[Mapping[str, Any]], seed: int = 0) -> Reply:
     if not edits:
         return Reply(NOTHING, reading.files, reading.files)
     names = ", ".join(edit.name for edit in edits)
-    return Reply(f"Edits: {names}\n\n" + " ".join(edit.says for edit in edits), reading.files, files)
+    return Reply(f"Edits: {names}\n\n" + " ".join(edit.description for edit in edits), reading.files, files)
 
 
 def render(reply: Reply) -> str:

@@ -75,7 +75,7 @@ def weigh(said: str) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class _Said:
+class _PersonaItem:
     """Item of a persona in lower case, or the whole text if it is not a persona."""
 
     title: str
@@ -85,7 +85,7 @@ class _Said:
     emphasis: int = 0
 
 
-_Sections = list[tuple[float, list[_Said]]]
+_Sections = list[tuple[float, list[_PersonaItem]]]
 """Pairs of a section's share and its items."""
 
 
@@ -96,13 +96,13 @@ def _sections(said: str) -> _Sections:
         persona = None
     sections = [(SHARES[kind], persona.section(kind)) for kind in SHARES] if persona else []
     found = [(share, _said(section.items)) for share, section in sections if section is not None]
-    return found or [(1.0, [_Said(said.lower(), "", 1.0)])]
+    return found or [(1.0, [_PersonaItem(said.lower(), "", 1.0)])]
 
 
-def _said(items: Sequence[personas.Item]) -> list[_Said]:
+def _said(items: Sequence[personas.Item]) -> list[_PersonaItem]:
     step = (_FIRST - _LAST) / max(1, len(items) - 1)
     return [
-        _Said(item.label.lower(), item.text.lower(), _FIRST - step * number, item.emphasis)
+        _PersonaItem(item.label.lower(), item.text.lower(), _FIRST - step * number, item.emphasis)
         for number, item in enumerate(items)
     ]
 

@@ -103,13 +103,15 @@ def _model(settings: "Config", model: "Model") -> Finding:
     if model.is_catalogue:
         return True, "the built-in catalogue (rule-based, offline); use --model and --base-url for a language model"
     if model.kind != "endpoint":
-        return True, f"{model.called} ({model.kind}) is served on this machine while a session runs"
+        return True, f"{model.display_name} ({model.kind}) is served on this machine while a session runs"
     where = endpoint(model)
     evaluator = evaluators.load(workspace.locate("evaluators", settings.evaluator))
     messages = forecast.first_messages(settings, evaluator, session.chosen_seeds(settings)[0].persona)
     answer = forecast.answer_tokens(settings, evaluator)
     learned = asyncio.run(learn(Proposer(where, model), model, messages, answer))
-    return not learned.wrong, learned.wrong or "; ".join([f"{model.called} at {where.base_url} answers", *learned.says])
+    return not learned.wrong, learned.wrong or "; ".join(
+        [f"{model.display_name} at {where.base_url} answers", *learned.lines]
+    )
 
 
 def _isolation(settings: "Config") -> Finding:

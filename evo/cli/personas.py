@@ -49,7 +49,7 @@ def check(files: Files, json: Json = False) -> None:
                 "name": seed.persona.name,
                 "stance": seed.persona.stance,
                 "genes": seed.persona.genes(),
-                "repaired": [{"line": m.line, "before": m.before, "after": m.after} for m in seed.mends],
+                "repaired": [{"line": m.line, "before": m.before, "after": m.after} for m in seed.repairs],
                 "notes": [{"line": n.line, "found": n.found, "expected": n.expected} for n in notes],
             }
         )
@@ -81,8 +81,10 @@ def _print_persona(path: Path, seed: persona.Seed, notes: list[persona.Note]) ->
 
 
 def _print_repairs(seed: persona.Seed) -> None:
-    for mend in seed.mends:
-        print(f"  line {mend.line}: repaired {mend.before!r} to {mend.after!r} (text decoded with the wrong encoding)")
+    for repair in seed.repairs:
+        print(
+            f"  line {repair.line}: repaired {repair.before!r} to {repair.after!r} (text decoded with the wrong encoding)"
+        )
 
 
 def _count(who: persona.Persona, kind: persona.Kind) -> int:

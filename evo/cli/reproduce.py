@@ -53,7 +53,7 @@ def look(path: Path, candidate: Mapping[str, Any]) -> None:
             raise EvoError(f"run {run.name} is not finished", hint=f"evo resume {run.name}", kind="run")
         try:
             with Screen(run.config, run.candidates) as screen:
-                session.carry_on(run, screen, look_at=candidate["id"])
+                session.run_session(run, screen, look_at=candidate["id"])
         except (session.Interrupted, KeyboardInterrupt):
             output.note("stopped; finished trainings are saved")
             raise typer.Exit(130) from None

@@ -206,7 +206,7 @@ def _go(path: Path, changes: dict[str, Any]) -> None:
         try:
             if summary(path).state != "finished":
                 with Screen(run.config, run.candidates) as screen:
-                    session.carry_on(run, screen)
+                    session.run_session(run, screen)
         except (session.Interrupted, KeyboardInterrupt):
             output.note(f"stopped; finished work is saved. Continue with: {output.program()} resume {run.name}")
             raise typer.Exit(130) from None
@@ -250,9 +250,9 @@ def _proposers(run: "RunFolder") -> str:
 def _model(model: "Model") -> str:
     where = {
         "catalogue": "the built-in catalogue (rule-based, offline)",
-        "endpoint": f"{model.called} at {model.base_url}",
-        "command": f"the command {model.called}",
-        "gguf": f"{model.called}, served here",
+        "endpoint": f"{model.display_name} at {model.base_url}",
+        "command": f"the command {model.display_name}",
+        "gguf": f"{model.display_name}, served here",
         "answers": f"the answers of run {model.answers_from}",
     }
     return where[model.kind]

@@ -95,7 +95,7 @@ class Config(Table):
     @field_validator("model")
     @classmethod
     def _named_apart(cls, models: tuple[Model, ...]) -> tuple[Model, ...]:
-        names = [model.called for model in models]
+        names = [model.display_name for model in models]
         if len(set(names)) < len(names):
             raise ValueError("expected models with different names; set `label` where two models share a name")
         if not sum(model.weight for model in models):

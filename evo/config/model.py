@@ -146,7 +146,7 @@ class Model(Table):
         return self.kind == CATALOGUE
 
     @property
-    def called(self) -> str:
+    def display_name(self) -> str:
         """Return the name of the model in this configuration and in the lineage."""
         if self.label or self.kind in ("endpoint", CATALOGUE):
             return self.label or self.name
@@ -172,6 +172,6 @@ class Model(Table):
         return self.kind != "endpoint" and self.price_in is None and self.price_out is None
 
     @property
-    def known(self) -> Preset:
+    def server_preset(self) -> Preset:
         """Return the preset of the model. Without one, return a preset with no address."""
         return PRESETS[self.preset] if self.preset else Preset("")

@@ -31,7 +31,7 @@ class Spent:
 
 
 @dataclass(eq=False)
-class Bill:
+class Reservation:
     """Reservation for one request. It holds the highest possible price until the request is settled."""
 
     tokens: int
@@ -54,11 +54,11 @@ class Budget:
             self._candidates.add(call["id"])
             self.spent.tokens += counted(call) + (call["lost_tokens"] or 0)
             self.spent.usd += (call["cost_usd"] or 0.0) + (call["lost_usd"] or 0.0)
-        self._flying: list[Bill] = []
+        self._flying: list[Reservation] = []
         self._landed = asyncio.Condition()
 
     @property
-    def left_said(self) -> str:
+    def stop_reason(self) -> str:
         """Return the reason if the limit on hours or candidates stops the run, else an empty string."""
         hours, candidates = self._settings.hours, self._settings.candidates
         if hours is not None and time.monotonic() - self._began >= hours * 3600:
@@ -73,12 +73,14 @@ class Budget:
         Raises:
             BudgetSpent: The limit on candidates or hours is reached.
         """
-        if number not in self._candidates and (said := self.left_said):
+        if number not in self._candidates and (said := self.stop_reason):
             raise BudgetSpent(said)
         self._candidates.add(number)
 
     @contextlib.asynccontextmanager
-    async def paying(self, model: Model, messages: Iterable[Mapping[str, str]], max_tokens: int) -> AsyncIterator[Bill]:
+    async def reserve(
+        self, model: Model, messages: Iterable[Mapping[str, str]], max_tokens: int
+    ) -> AsyncIterator[Reservation]:
         """Reserve the highest possible price of one request while the block runs. Wait for room if other requests are in flight.
 
         The block sets the actual price in the yielded bill.
@@ -87,7 +89,7 @@ class Budget:
             BudgetSpent: There is no room, and no request in flight could free any.
         """
         asked = most_tokens(list(messages))
-        bill = Bill(asked + max_tokens, price(model, asked, max_tokens) or 0.0)
+        bill = Reservation(asked + max_tokens, price(model, asked, max_tokens) or 0.0)
         async with self._landed:
             while said := self._too_much(bill):
                 if not self._flying:
@@ -103,7 +105,7 @@ class Budget:
             async with self._landed:
                 self._landed.notify_all()
 
-    def _too_much(self, bill: Bill) -> str:
+    def _too_much(self, bill: Reservation) -> str:
         """Return the reason if a bill has no room in the budget, else an empty string."""
         usd, tokens = self._settings.usd, self._settings.tokens
         bills = [*self._flying, bill]

@@ -12,12 +12,12 @@ from typing import Any
 from evo import rng
 from evo.config import Config, Model
 from evo.driver.budget import Budget, BudgetSpent
-from evo.driver.dispatch import Asking
+from evo.driver.dispatch import Dispatcher
 from evo.lineage.schema import GENE
 from evo.lineage.store import Lineage, Row, now
 from evo.persona import Persona
 from evo.proposer import gene_writing, repair
-from evo.proposer.conversation import Talk
+from evo.proposer.conversation import Conversation
 from evo.proposer.repair import Failure
 from evo.status import Status
 
@@ -29,7 +29,7 @@ It returns columns of the candidate's row, and a failure that may be repaired.
 """
 
 
-class Proposing:
+class Conversations:
     """Conversations with the models about the candidates of a run.
 
     Args:
@@ -39,7 +39,7 @@ class Proposing:
         budget: Budget that admits candidates.
     """
 
-    def __init__(self, config: Config, lineage: Lineage, asking: Asking, budget: Budget) -> None:
+    def __init__(self, config: Config, lineage: Lineage, asking: Dispatcher, budget: Budget) -> None:
         self._config, self._lineage, self._asking, self._budget = config, lineage, asking, budget
 
     async def write(
@@ -66,7 +66,7 @@ class Proposing:
         messages = gene_writing.question(who, wanted, worked)
         if not self._lineage.has("calls", number, GENE) and (why := self._cannot_write(number, model, messages)):
             return who, gene_writing.refused(wanted, why), []
-        call = await self._answer(number, GENE, model.called, messages, {}, gene_writing.MOST_TOKENS)
+        call = await self._answer(number, GENE, model.display_name, messages, {}, gene_writing.MOST_TOKENS)
         assert call is not None
         if call["status"] != Status.OK:
             return who, gene_writing.refused(wanted, call["reason"]), [call]
@@ -78,7 +78,7 @@ class Proposing:
             return "the gene's text is not recorded, and the code was already requested"
         if model.is_catalogue:
             return "the catalogue cannot write genes"
-        return "" if self._asking.fits(model.called, messages) else "the request does not fit the model's context"
+        return "" if self._asking.fits(model.display_name, messages) else "the request does not fit the model's context"
 
     async def propose(
         self,
@@ -103,7 +103,7 @@ class Proposing:
             EvoError: The endpoint is down for good.
             BudgetSpent: There is no room for the first request. If a later request has no room, the answers so far stand.
         """
-        talk, attempts = Talk(messages, base, self._config.answer), self._config.repairs + 1
+        talk, attempts = Conversation(messages, base, self._config.answer), self._config.repairs + 1
         best: Row = {}
         spent = spent_on(before) | {"first_status": None}
         for attempt in range(1, attempts + 1):
@@ -129,7 +129,7 @@ class Proposing:
             spent["first_status"] = spent["first_status"] or found["status"]
             twin = best.get("status") == Status.DUPLICATE  # kept unless its repair succeeds
             best = found if not twin or failure is None else best | {"attempts": attempt}
-            if failure is None or (twin and failure.status == Status.DUPLICATE) or not _may_be_mended(failure):
+            if failure is None or (twin and failure.status == Status.DUPLICATE) or not _is_repairable(failure):
                 break
             talk.reply(call, failure)
         return best | spent
@@ -142,7 +142,7 @@ class Proposing:
         An answer with the recorded files is stored as attempt 1, any other answer as attempt 2.
         """
         call = await self._request(number, 1, called, messages)
-        same = Talk(messages, base, self._config.answer).hear(call).files == files
+        same = Conversation(messages, base, self._config.answer).hear(call).files == files
         self._lineage.append("calls", (number, 1 if same else 2), [call | {"attempt": 1 if same else 2}])
 
     async def _answer(
@@ -188,11 +188,11 @@ class Proposing:
         }
 
 
-def _may_be_mended(failure: Failure) -> bool:
+def _is_repairable(failure: Failure) -> bool:
     """Return whether a repair request can help. It cannot if the endpoint refused the request."""
     if failure.status == Status.NO_ANSWER:
         return failure.reason.startswith("the answer is empty")
-    return failure.status in repair.MENDABLE
+    return failure.status in repair.REPAIRABLE
 
 
 def spent_on(calls: Sequence[Row]) -> Row:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import tenacity
 
 from evo.config import Config, Model
-from evo.driver.budget import Bill, Budget, most_counted
+from evo.driver.budget import Budget, Reservation, most_counted
 from evo.driver.endpoints import at_once
 from evo.errors import EvoError
 from evo.proposer.client import price
@@ -24,7 +24,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
 """First and longest delay before a retry in seconds. The delay doubles each time and has random jitter."""
 
 
-class Asker(Protocol):
+class Proposers(Protocol):
     """Interface of the proposer, as the driver uses it."""
 
     async def ask(
@@ -72,7 +72,7 @@ class Rate:
         return max(waits)
 
 
-class _Line:
+class _ModelState:
     """State of one model: concurrency limit, rate limit, start of an outage, and refused requests."""
 
     def __init__(self, model: Model) -> None:
@@ -84,7 +84,7 @@ class _Line:
         self.rejections, self.has_answered = 0, False
 
 
-class Asking:
+class Dispatcher:
     """Sender of requests to the models of a run.
 
     Args:
@@ -96,11 +96,11 @@ class Asking:
     """
 
     def __init__(
-        self, config: Config, proposer: Asker, budget: Budget, resume: str, say: Callable[[str], None]
+        self, config: Config, proposer: Proposers, budget: Budget, resume: str, say: Callable[[str], None]
     ) -> None:
         self._proposer, self._budget, self._resume, self._say = proposer, budget, resume, say
         self._patience = config.patience_minutes * 60.0
-        self._lines = {model.called: _Line(model) for model in config.model}
+        self._lines = {model.display_name: _ModelState(model) for model in config.model}
         self.waiting = 0
 
     async def ask(
@@ -167,7 +167,7 @@ class Asking:
 
     async def _once(
         self,
-        line: _Line,
+        line: _ModelState,
         messages: Sequence[Mapping[str, str]],
         seed: int,
         spent: dict[str, Any],
@@ -177,12 +177,12 @@ class Asking:
         """Send one request, with its price reserved in the budget, and add lost answers to `spent`."""
         model, room = line.model, max(_LEAST_ANSWER, _room(line.model, messages))
         most = room if limit is None else min(limit, room)
-        async with self._budget.paying(model, messages, most) as bill:
+        async with self._budget.reserve(model, messages, most) as bill:
             await line.rate.wait(most_tokens(messages) + most)
             if not spent["requests"]:
                 admit()
             spent["requests"] += 1
-            reply = await self._proposer.ask(model.called, messages, seed, most)
+            reply = await self._proposer.ask(model.display_name, messages, seed, most)
             _settle(bill, model, messages, reply)
         if reply["outage"]:
             spent["lost_tokens"] += bill.tokens
@@ -190,7 +190,7 @@ class Asking:
             spent["lost_usd"] += bill.usd
         return reply
 
-    def _note_outage(self, line: _Line, state: tenacity.RetryCallState) -> None:
+    def _note_outage(self, line: _ModelState, state: tenacity.RetryCallState) -> None:
         """Report once that an endpoint is down. The first retries of a request are not reported.
 
         Raises:
@@ -204,14 +204,14 @@ class Asking:
             line.down_since = now
             if self._patience:
                 self._say(
-                    f"{line.model.called} is down: {outage}; evo retries about every minute, for at most "
+                    f"{line.model.display_name} is down: {outage}; evo retries about every minute, for at most "
                     f"{self._patience / 60:g} minutes"
                 )
         if now - line.down_since >= self._patience:
             raise EvoError(f"no answer from {outage}", hint=f"continue with `{self._resume}`", kind="endpoint")
 
 
-def _may_help(line: _Line, failed: list[float], state: tenacity.RetryCallState) -> bool:
+def _may_help(line: _ModelState, failed: list[float], state: tenacity.RetryCallState) -> bool:
     """Return whether to retry a request. A request that keeps failing while others are answered is not retried."""
     if state.outcome is None or state.outcome.failed:
         return False
@@ -221,7 +221,7 @@ def _may_help(line: _Line, failed: list[float], state: tenacity.RetryCallState) 
     return bool(reply["outage"]) and not its_own
 
 
-def _check_rejections(line: _Line, reply: Mapping[str, Any], resume: str) -> None:
+def _check_rejections(line: _ModelState, reply: Mapping[str, Any], resume: str) -> None:
     """Count refused requests and raise an error if an endpoint refuses every request.
 
     Raises:
@@ -230,7 +230,7 @@ def _check_rejections(line: _Line, reply: Mapping[str, Any], resume: str) -> Non
     line.rejections += reply["rejected"]
     line.has_answered = line.has_answered or not reply["rejected"]
     if line.rejections >= _REJECTIONS and not line.has_answered:
-        said = f"{line.model.called} refused each of {_REJECTIONS} requests: {reply['reason']}"
+        said = f"{line.model.display_name} refused each of {_REJECTIONS} requests: {reply['reason']}"
         hint = f"run `evo doctor`, then `{resume}`, or start a run with another [[model]] table"
         raise EvoError(said, hint=hint, kind="endpoint")
 
@@ -241,7 +241,7 @@ def _room(model: Model, messages: Sequence[Mapping[str, str]]) -> int:
     return min(model.max_tokens, left)
 
 
-def _settle(bill: Bill, model: Model, messages: Sequence[Mapping[str, str]], reply: Mapping[str, Any]) -> None:
+def _settle(bill: Reservation, model: Model, messages: Sequence[Mapping[str, str]], reply: Mapping[str, Any]) -> None:
     """Set the bill to the actual price: zero if the endpoint did no work, an upper bound if the price is unknown."""
     if not reply["worked"]:
         bill.tokens, bill.usd = 0, 0.0

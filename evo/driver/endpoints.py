@@ -161,7 +161,7 @@ def check_prices(config: Config) -> None:
     for model in config.model:
         if config.budget.usd is not None and not model.is_free and None in (model.price_in, model.price_out):
             raise EvoError(
-                f"a budget in US dollars needs the prices of {model.called}, but they are not set",
+                f"a budget in US dollars needs the prices of {model.display_name}, but they are not set",
                 hint="set price_in and price_out (US dollars per million tokens; 0 if free) in its [[model]] table, or in "
                 "config.toml of an existing run",
                 kind="config",

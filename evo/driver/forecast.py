@@ -60,4 +60,4 @@ def _line(config: Config, model: Model, count: int, asked: int, answered: int, m
             f"about ${count * usual:.2f}; at most about ${most_usd:.2f} if all {requests + writes} answers, including "
             "repairs, reach the length limit"
         )
-    return f"{model.called}: {count} candidates, about {count * (asked + answered)} tokens, {cost}"
+    return f"{model.display_name}: {count} candidates, about {count * (asked + answered)} tokens, {cost}"

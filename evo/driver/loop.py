@@ -16,12 +16,12 @@ from evo import model_selection, persona
 from evo.config import Model
 from evo.driver import prompt_history
 from evo.driver.budget import Budget, BudgetSpent
-from evo.driver.conversation import Proposing, spent_on
-from evo.driver.dispatch import Asker, Asking
+from evo.driver.conversation import Conversations, spent_on
+from evo.driver.dispatch import Dispatcher, Proposers
 from evo.driver.prompt_history import files_of
 from evo.driver.run_folder import RunFolder
 from evo.driver.training import Trainings, ranking_seconds
-from evo.driver.verdict import Ending
+from evo.driver.verdict import FinalStage
 from evo.driver.workers import Pool
 from evo.errors import EvoError
 from evo.evaluator import code_hash, files_hash
@@ -33,7 +33,7 @@ from evo.proposer.repair import Failure
 from evo.search import Plan, Search
 from evo.selection import BASELINE
 from evo.status import Status
-from evo.trainer.job import Rung
+from evo.trainer.job import EarlyStop
 from evo.verify import static
 
 Works = Sequence[Coroutine[Any, Any, Row | None]]
@@ -83,13 +83,13 @@ class Driver:
         watcher: Receives progress.
     """
 
-    def __init__(self, folder: RunFolder, proposer: Asker, trainers: Pool, watcher: Watcher) -> None:
+    def __init__(self, folder: RunFolder, proposer: Proposers, trainers: Pool, watcher: Watcher) -> None:
         self._folder, self._config, self._evaluator = folder, folder.config, folder.evaluator
         self._trainers, self._watcher = trainers, watcher
         self.lineage = Lineage(folder.path)
         self.budget = Budget(folder.config.budget, self.lineage.read("calls"))
-        self._asking = Asking(folder.config, proposer, self.budget, f"evo resume {folder.name}", watcher.note)
-        self._proposing = Proposing(folder.config, self.lineage, self._asking, self.budget)
+        self._asking = Dispatcher(folder.config, proposer, self.budget, f"evo resume {folder.name}", watcher.note)
+        self._proposing = Conversations(folder.config, self.lineage, self._asking, self.budget)
         self.stopped = ""
         self.search = Search(folder.config, folder.seeds)
         self._clock = self.search.selector.holds_clock
@@ -111,8 +111,8 @@ class Driver:
             self._watcher.row(row)
         # Relative cost needs this training, whose record may have been damaged and set aside.
         if rows and not self.lineage.has("trainings", BASELINE, 0):
-            await self._work_off([self._calibrate(0)])
-        await self._work_off(self._due(), self._due)
+            await self._run_tasks([self._calibrate(0)])
+        await self._run_tasks(self._due(), self._due)
         await self._make_again()
         if self.stopped:
             self._watcher.note(f"the search stops: {self.stopped}")
@@ -126,19 +126,21 @@ class Driver:
             )
             again = {"trainings": self._train_again, "calls": self._ask_again}
             once = {(table, number, 1 if table == "calls" else key) for table, number, key in missing}
-            await self._work_off([again[table](number, key) for table, number, key in sorted(once)])
+            await self._run_tasks([again[table](number, key) for table, number, key in sorted(once)])
 
     async def _train_again(self, number: int, replicate: int) -> None:
         if files := files_of(self.search.row(number)):
-            rung, test = self._rung(number) if replicate == 0 else None, replicate >= VERDICT
-            self._watcher.training(await self._trainings.train(number, replicate, files, rung=rung, test=test))
+            early_stop, test = self._early_stop(number) if replicate == 0 else None, replicate >= VERDICT
+            self._watcher.training(
+                await self._trainings.train(number, replicate, files, early_stop=early_stop, test=test)
+            )
 
     async def _ask_again(self, number: int, attempt: int) -> None:
         row, model = self.search.row(number), self._model(number)
         plan = replace(self.search.plan(number), persona=persona.from_json(row["persona"]))
         messages, base = self._messages(plan, model), self._base_files(plan)
         try:
-            await self._proposing.ask_again(number, model.called, messages, base, files_of(row) or None)
+            await self._proposing.ask_again(number, model.display_name, messages, base, files_of(row) or None)
         except BudgetSpent as spent:
             self.stopped = self.stopped or str(spent)
 
@@ -150,7 +152,7 @@ class Driver:
         """
         self._trainings.read()
         rows = self.lineage.read("candidates")
-        ending = Ending(self._folder, self.lineage, self._trainings)
+        ending = FinalStage(self._folder, self.lineage, self._trainings)
         await self._stage(*ending.finals(rows))
         await self._stage(*ending.verdict_trainings(rows, look_at))
         ending.give_verdict(rows, look_at)
@@ -158,12 +160,12 @@ class Driver:
     async def _stage(self, said: str, works: Sequence[Coroutine[Any, Any, Row]]) -> None:
         if works:
             self._watcher.stage(said, len(works))
-            await self._work_off([self._trained(work) for work in works])
+            await self._run_tasks([self._trained(work) for work in works])
 
     async def _trained(self, work: Coroutine[Any, Any, Row]) -> None:
         self._watcher.training(await work)
 
-    async def _work_off(self, first: Works, due: Callable[[], Works] = list) -> None:
+    async def _run_tasks(self, first: Works, due: Callable[[], Works] = list) -> None:
         """Do all work, including work that becomes due meanwhile, and report its rows. An error cancels all tasks."""
         tasks = {asyncio.ensure_future(work) for work in first}
         done: set[asyncio.Task[Row | None]] = set()
@@ -226,10 +228,12 @@ class Driver:
             messages = self._messages(plan, model)
         except prompt.PromptTooLong as error:
             row = self._empty_row(plan) | {"status": str(Status.NO_ANSWER), "reason": error.message}
-            return row | {"asked": model.called} | (spent_on(calls) if calls else {})
+            return row | {"asked": model.display_name} | (spent_on(calls) if calls else {})
         judge = functools.partial(self._judge, plan)
-        made = await self._proposing.propose(plan.id, model.called, messages, self._base_files(plan), judge, calls)
-        return self._empty_row(plan) | {"asked": model.called} | made
+        made = await self._proposing.propose(
+            plan.id, model.display_name, messages, self._base_files(plan), judge, calls
+        )
+        return self._empty_row(plan) | {"asked": model.display_name} | made
 
     async def _written(self, plan: Plan, model: Model) -> tuple[Plan, list[Row]]:
         """Request the text of a gene if the plan needs one. Return the plan with the text, and the calls made."""
@@ -237,7 +241,7 @@ class Driver:
         if place is None:
             return plan, []
         assert plan.persona is not None
-        worked = prompt_history.worked(self.search.known(plan.id))
+        worked = prompt_history.worked(self.search.readable_rows(plan.id))
         who, record, calls = await self._proposing.write(plan.id, model, plan.persona, plan.operators[place], worked)
         operators = (*plan.operators[:place], record, *plan.operators[place + 1 :])
         return replace(plan, persona=who, operators=operators), calls
@@ -259,7 +263,7 @@ class Driver:
             row |= {"status": str(Status.DUPLICATE), "reason": same, "duplicate_of": twin["id"]}
             return row, Failure(Status.DUPLICATE, same)
         tried = attempt if may_mend else None
-        training = await self._trainings.train(plan.id, 0, files, rung=self._rung(plan.id), attempt=tried)
+        training = await self._trainings.train(plan.id, 0, files, early_stop=self._early_stop(plan.id), attempt=tried)
         for column in _SHARED:
             row[column] = training[column]
         row["seconds"] = ranking_seconds(training)
@@ -274,10 +278,10 @@ class Driver:
                 )  # disturbances only add time
         return row, None
 
-    def _rung(self, number: int) -> Rung | None:
+    def _early_stop(self, number: int) -> EarlyStop | None:
         """Return the early-stopping step and threshold of a candidate's first training, or None if it is never stopped."""
-        median = self.search.rung(number) if number != BASELINE and self._evaluator.spec.rung_step else None
-        return Rung(self._evaluator.spec.rung_step, *median) if median else None
+        median = self.search.early_stop(number) if number != BASELINE and self._evaluator.spec.rung_step else None
+        return EarlyStop(self._evaluator.spec.rung_step, *median) if median else None
 
     def _is_in_doubt(self, number: int, training: Row) -> bool:
         """Return whether CPU and wall clock disagree on `max_cost` for a candidate whose loss would lead."""
@@ -286,7 +290,7 @@ class Driver:
         return number != BASELINE and leads and self._trainings.clocks_disagree(training, most)
 
     def _model(self, number: int) -> Model:
-        return model_selection.choose(self._config, number, self.search.known(number))
+        return model_selection.choose(self._config, number, self.search.readable_rows(number))
 
     def _messages(self, plan: Plan, model: Model) -> list[dict[str, str]]:
         assert plan.persona is not None

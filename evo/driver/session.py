@@ -63,7 +63,9 @@ def prepare(config: Config, name: str | None, population: Path) -> Prepared:
     )
     path = folders.create(population, name, resolved, evaluator, seeds, text.sha256())
     notes = [
-        f"{s.path}: line {m.line}: repaired the encoding of {m.before!r} to {m.after!r}" for s in seeds for m in s.mends
+        f"{s.path}: line {m.line}: repaired the encoding of {m.before!r} to {m.after!r}"
+        for s in seeds
+        for m in s.repairs
     ]
     if own.source == "folder":
         notes += [f"warning: {warning}" for warning in corpus.warnings(text)]
@@ -116,7 +118,7 @@ def choose_isolation(config: Config) -> isolation.Level:
     return isolation.choose(config.isolation, trusted=config.is_catalogue)
 
 
-def carry_on(run: RunFolder, watcher: Watcher, look_at: int | None = None) -> None:
+def run_session(run: RunFolder, watcher: Watcher, look_at: int | None = None) -> None:
     """Continue the search from its lineage until it has its verdict. The caller must hold the lock of the run.
 
     Args:

@@ -8,10 +8,10 @@ from evo import finalists
 from evo.driver.run_folder import RunFolder
 from evo.driver.workers import Pool
 from evo.lineage.store import Lineage, Row
-from evo.proposer.repair import MENDABLE
+from evo.proposer.repair import REPAIRABLE
 from evo.selection import BASELINE, RECENT, relative_cost
 from evo.status import Status
-from evo.trainer.job import SHORT_RUN, Job, Rung
+from evo.trainer.job import SHORT_RUN, EarlyStop, Job
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _TAKEN = (
@@ -59,7 +59,7 @@ class Trainings:
         replicate: int,
         files: dict[str, str],
         *,
-        rung: Rung | None = None,
+        early_stop: EarlyStop | None = None,
         test: bool = False,
         attempt: int | None = None,
     ) -> Row:
@@ -69,7 +69,7 @@ class Trainings:
             number: Number of the candidate.
             replicate: Replicate number.
             files: Files to train.
-            rung: Early-stopping step and threshold.
+            early_stop: Early-stopping step and threshold.
             test: Whether to score on `test` as well.
             attempt: Number of the attempt if a repair may follow. If its first iterations fail, the replicate number of the
                 row is `finalists.REPAIR` + attempt.
@@ -80,8 +80,8 @@ class Trainings:
                 return recorded[0]
         seeds = finalists.seeds_of(self._folder.config.seed, replicate)
         limit = None if number == BASELINE else self._cpu_limit()
-        judged = await self._trainers.judge(Job(files, *seeds, cpu_seconds=limit, rung=rung, test=test))
-        if attempt is not None and judged.get("stage") == SHORT_RUN and judged["status"] in MENDABLE:
+        judged = await self._trainers.judge(Job(files, *seeds, cpu_seconds=limit, early_stop=early_stop, test=test))
+        if attempt is not None and judged.get("stage") == SHORT_RUN and judged["status"] in REPAIRABLE:
             replicate = finalists.REPAIR + attempt
         row: Row = {"run": self._lineage.run, "id": number, "replicate": replicate, "seed": seeds[0]}
         row["purpose"] = finalists.purpose(number, replicate)

@@ -21,7 +21,7 @@ BETTER, NOT_SHOWN = "better", "not shown to be better"
 NOTHING, NOT_WANTED = "nothing to judge", "not requested"
 
 
-class Ending:
+class FinalStage:
     """Final stage of a run.
 
     Args:

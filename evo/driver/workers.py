@@ -197,7 +197,7 @@ class RemoteProposer:
         remote = ray.remote(ProposerActor).options(num_cpus=0, max_concurrency=flying + 1, scheduling_strategy=here)
         asked = [(model, endpoint.base_url) for model, endpoint in models]
         self._make: Callable[[key.Errand], Any] = lambda errand: remote.remote(asked, errand)
-        self._keys = {model.called: endpoint.key for model, endpoint in models}
+        self._keys = {model.display_name: endpoint.key for model, endpoint in models}
 
     async def start(self) -> None:
         """Start the actor and hand it the keys.

@@ -3,7 +3,7 @@
 Importing this package reads no files. `mend` imports ftfy only for text with non-ASCII characters.
 """
 
-from evo.persona.encoding import Mend, mend
+from evo.persona.encoding import Repair, repair
 from evo.persona.grammar import Note, check, parse, render
 from evo.persona.library import Seed, find_seed, import_seed, load_seeds, read_seed
 from evo.persona.model import VARIED, Item, Kind, Persona, PersonaError, Section, from_json, to_json
@@ -12,10 +12,10 @@ __all__ = [
     "VARIED",
     "Item",
     "Kind",
-    "Mend",
     "Note",
     "Persona",
     "PersonaError",
+    "Repair",
     "Section",
     "Seed",
     "check",
@@ -23,9 +23,9 @@ __all__ = [
     "from_json",
     "import_seed",
     "load_seeds",
-    "mend",
     "parse",
     "read_seed",
     "render",
+    "repair",
     "to_json",
 ]

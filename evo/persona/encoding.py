@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Mend:
+class Repair:
     """Repaired word, with its line number (from 1) and the word before and after the repair."""
 
     line: int
@@ -29,15 +29,15 @@ _FEWEST_LETTERS = 4
 _MOST_REGISTRATIONS = 8
 
 
-def mend(text: str) -> tuple[str, list[Mend]]:
+def repair(text: str) -> tuple[str, list[Repair]]:
     """Repair every damaged word. Return the text and the repairs in order.
 
     Words are separated by ASCII whitespace. Each word is passed to ftfy's `fix_encoding`. If ftfy does not change the
     word, UTF-8 that was decoded as Mac OS Roman is repaired.
     """
-    mends: list[Mend] = []
+    repairs: list[Repair] = []
     if text.isascii():
-        return text, mends
+        return text, repairs
     fix_encoding = _fix_encoding()
     words = re.split(r"([ \t\n\r\f\v]+)", text)
     line = 1
@@ -46,9 +46,9 @@ def mend(text: str) -> tuple[str, list[Mend]]:
             fixed = fix_encoding(word)
             words[at] = fixed if fixed != word else _MAC_ROMAN.sub(_from_mac_roman, word)
             if words[at] != word:
-                mends.append(Mend(line, word, words[at]))
+                repairs.append(Repair(line, word, words[at]))
         line += word.count("\n")
-    return "".join(words), mends
+    return "".join(words), repairs
 
 
 def _from_mac_roman(found: re.Match[str]) -> str:

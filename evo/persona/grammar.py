@@ -94,7 +94,7 @@ def render(persona: Persona) -> str:
 
 def _written(section: Section) -> str:
     words = markup.FIELD_EMPHASIS if section.kind == "fields" else markup.ITEM_EMPHASIS
-    items = (item.marker + markup.dress(item.body, item.emphasis, words) + item.gap for item in section.items)
+    items = (item.marker + markup.add_emphasis(item.body, item.emphasis, words) + item.gap for item in section.items)
     return section.heading + section.lead + "".join(items) + section.tail
 
 
@@ -253,7 +253,7 @@ def _item(lines: list[_Line]) -> Item:
     written = chunk[marker.end() :].rstrip(markup.WHITESPACE)
     if not written.split("\n", 1)[0].strip(markup.WHITESPACE):
         raise _Misfit(lines[0].number, f"an empty item, {lines[0].shown}", "a title or a text after the marker")
-    body, emphasis = markup.undress(written, markup.ITEM_EMPHASIS)
+    body, emphasis = markup.strip_emphasis(written, markup.ITEM_EMPHASIS)
     title, joint, text = markup.split(body)
     return Item(title, text, emphasis, marker[0], joint, chunk[marker.end() + len(written) :])
 
@@ -281,7 +281,7 @@ def _read_fields(block: list[_Line]) -> Section:
         raise _Misfit(lines[start].number, lines[start].shown, "balanced brackets within each name")
     items = []
     for name, separator in [*names[:-1], (names[-1][0], chunk[len(written) :])]:
-        text, emphasis = markup.undress(name, markup.FIELD_EMPHASIS)
+        text, emphasis = markup.strip_emphasis(name, markup.FIELD_EMPHASIS)
         if not markup.is_field(text):
             at = lines[start].number + written[: written.find(name)].count("\n")
             raise _Misfit(

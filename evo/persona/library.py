@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo.persona.encoding import Mend, mend
+from evo.persona.encoding import Repair, repair
 from evo.persona.grammar import parse
 from evo.persona.model import Persona, PersonaError
 
@@ -25,7 +25,7 @@ class Seed:
     slug: str
     path: Path
     persona: Persona
-    mends: tuple[Mend, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
 
 def read_seed(path: Path) -> Seed:
@@ -72,7 +72,7 @@ def import_seed(path: Path, folder: Path) -> Seed:
             )
     else:
         _write(target, content)
-    return Seed(slug, target, source.persona, source.mends)
+    return Seed(slug, target, source.persona, source.repairs)
 
 
 def find_seed(seeds: Sequence[Seed], word: str) -> Seed:
@@ -107,16 +107,16 @@ def _read(path: Path) -> tuple[Seed, str]:
             f"{path}: expected UTF-8, found the byte 0x{error.object[error.start]:02x} at offset {error.start}",
             hint="Save the file as UTF-8 and import it again.",
         ) from error
-    mends = []
+    repairs = []
     if text.startswith(_BOM):
         text = text.removeprefix(_BOM)
-        mends.append(Mend(1, _BOM, ""))
-    text, words = mend(text)
+        repairs.append(Repair(1, _BOM, ""))
+    text, words = repair(text)
     try:
         persona = parse(text)
     except PersonaError as error:
         raise PersonaError(f"{path}: {error.message}", hint=error.hint) from error
-    return Seed(path.stem, path, persona, (*mends, *words)), text
+    return Seed(path.stem, path, persona, (*repairs, *words)), text
 
 
 def _slug(name: str) -> str:

@@ -94,14 +94,14 @@ def join(title: str, joint: str, text: str) -> str:
     return f"**{title}{joint}{text}" if title else text
 
 
-def dress(body: str, emphasis: int, words: Mapping[int, str]) -> str:
-    """Return the body with its emphasis as text. `undress` is the exact inverse."""
+def add_emphasis(body: str, emphasis: int, words: Mapping[int, str]) -> str:
+    """Return the body with its emphasis as text. `strip_emphasis` is the exact inverse."""
     if emphasis or _ends_emphasised(body, words):
         return body + words[emphasis]
     return body
 
 
-def undress(body: str, words: Mapping[int, str]) -> tuple[str, int]:
+def strip_emphasis(body: str, words: Mapping[int, str]) -> tuple[str, int]:
     """Remove the emphasis text from a body and return (body, emphasis)."""
     for emphasis in (1, 2, -1):
         rest = _without(body, words[emphasis])

@@ -23,7 +23,7 @@ class ProposerActor:
     def __init__(self, models: Sequence[tuple[Model, str]], errand: key.Errand) -> None:
         key.hide_memory()
         keys = json.loads(errand.fetch())
-        self._proposers = {m.called: Proposer(Endpoint(url, keys[m.called]), m) for m, url in models}
+        self._proposers = {m.display_name: Proposer(Endpoint(url, keys[m.display_name]), m) for m, url in models}
         self._secrets = [known for known in keys.values() if len(known) >= _REAL_KEY]
 
     async def ready(self) -> None:

@@ -37,7 +37,7 @@ class _Silent(Exception):
     """Raised when nothing arrived for too long. Says what was awaited."""
 
 
-class _Said(Exception):
+class _ErrorInStream(Exception):
     """Raised for an error that came with status 200."""
 
 
@@ -48,7 +48,7 @@ def endpoint(settings: Model, environ: Mapping[str, str] | None = None) -> Endpo
         EvoError: There is no key and the endpoint is not on this machine.
     """
     environ = os.environ if environ is None else environ
-    base_url = settings.base_url or settings.known.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    base_url = settings.base_url or settings.server_preset.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
     key = environ.get(settings.key_variable, "")
     if not key and not is_here(base_url):
         raise EvoError(
@@ -92,7 +92,7 @@ class Proposer:
         )
         self._options: dict[str, Any] = {
             "seed": 0,
-            settings.known.limit: settings.max_tokens,
+            settings.server_preset.limit: settings.max_tokens,
             "temperature": settings.temperature,
             "stream_options": {"include_usage": True},
             **({"extra_body": settings.extra_body} if settings.extra_body else {}),
@@ -137,7 +137,7 @@ class Proposer:
             answered = self._whole(pieces, time.perf_counter() - began, first)
         except _Silent as silence:
             answered = self._outage(str(silence))
-        except _Said as said:
+        except _ErrorInStream as said:
             answered = replies.of_chunk(self._url, self._short(said))
         except TimeoutError:
             late = f"the answer was incomplete after {self._settings.timeout_seconds:g} s"
@@ -232,7 +232,7 @@ class Proposer:
         body = getattr(error, "body", None)
         told = f"{error} - {body}" if isinstance(body, str) and body not in str(error) else str(error)
         text = replies.writable(" ".join(told.split()).replace(self._key, "…"))
-        named = isinstance(error, _Said) or text.startswith("Error code")
+        named = isinstance(error, _ErrorInStream) or text.startswith("Error code")
         return (text if named else f"{type(error).__name__}: {text}{why}")[:300]
 
 
@@ -276,7 +276,7 @@ def _completion(body: Any) -> Any:
 
     if isinstance(body, dict) and body.get("error"):
         error = body["error"]
-        raise _Said(str(error.get("message") or error) if isinstance(error, dict) else str(error))
+        raise _ErrorInStream(str(error.get("message") or error) if isinstance(error, dict) else str(error))
     if not isinstance(body, dict) or not ("choices" in body or "object" in body):
         raise ValueError("expected a chat completion")
     return ChatCompletion.construct(**{"usage": None, "model": "", **body})

@@ -15,7 +15,7 @@ COPIED = "You answered this before, with the files as they were given: nothing i
 
 
 @dataclass
-class Talk:
+class Conversation:
     """Conversation so far.
 
     Attributes:
@@ -65,7 +65,7 @@ class Talk:
 
 def files_of(calls: Sequence[Mapping[str, Any]], base: Mapping[str, str], form: Form) -> list[dict[str, str] | None]:
     """Return the files in each answer of a conversation, in order, and None for an answer without files."""
-    talk, found = Talk([], base, form), []
+    talk, found = Conversation([], base, form), []
     for call in calls:
         heard = talk.hear(call)
         found.append(heard.files)

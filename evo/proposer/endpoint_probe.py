@@ -24,11 +24,11 @@ class Learned:
 
     Attributes:
         wrong: Why the endpoint is unusable, or an empty string.
-        says: Lines for the user.
+        lines: Lines for the user.
     """
 
     wrong: str
-    says: tuple[str, ...]
+    lines: tuple[str, ...]
 
 
 async def learn(proposer: Proposer, model: Model, messages: Sequence[Mapping[str, str]], answer: int) -> Learned:
@@ -56,7 +56,7 @@ async def learn(proposer: Proposer, model: Model, messages: Sequence[Mapping[str
         rate = small.input_tokens / byte_count(sample[0]["content"])  # type: ignore[operator]
         if whole.input_tokens < _READ * rate * byte_count(filled):  # type: ignore[operator]
             cut = f"{what} does not fit: the endpoint read only {whole.input_tokens} tokens and cut the rest silently"
-            return Learned(cut + (f"; {model.known.advice}" if model.known.advice else ""), ())
+            return Learned(cut + (f"; {model.server_preset.advice}" if model.server_preset.advice else ""), ())
         asked = round(rate * byte_count(prompt))
     else:
         asked = tokens(prompt)

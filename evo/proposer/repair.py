@@ -47,9 +47,9 @@ def message(failure: Failure, form: "Form" = "files") -> str:
     """Return the message about a failure: what is wrong, what to do, and the form of the answer.
 
     Raises:
-        ValueError: The status is not one of `MENDABLE`.
+        ValueError: The status is not one of `REPAIRABLE`.
     """
-    if failure.status not in MENDABLE:
+    if failure.status not in REPAIRABLE:
         raise ValueError(f"expected a status that goes back to the model, found {failure.status}")
     said = _WORDS[failure.status](failure)
     is_cut = failure.status == Status.TRUNCATED and failure.detail
@@ -269,5 +269,5 @@ _WORDS: dict[Status, Callable[[Failure], str]] = {
         "state that changes from one call to the next.",
     ),
 }
-MENDABLE: frozenset[Status] = frozenset(_WORDS)
+REPAIRABLE: frozenset[Status] = frozenset(_WORDS)
 """Statuses that go back to the model. Not those of which it could learn nothing: limits, kills, lost workers, losing early."""

@@ -36,11 +36,11 @@ kept: list[Any] = []
 """The last model passed to `keep`, if any."""
 
 
-class Protected(ValueError):
+class ProtectedSetting(ValueError):
     """Request for a batch size or block size other than the evaluator's."""
 
 
-class Over(BaseException):
+class ShortRunEnd(BaseException):
     """End of the short run that precedes a full training, raised when its batches are used up."""
 
 
@@ -56,13 +56,13 @@ def batches(part: str, batch_size: int | None = None, block_size: int | None = N
 
     Raises:
         ValueError: if `part` is neither "train" nor "val".
-        Protected: if a size differs from the evaluator's.
+        ProtectedSetting: if a size differs from the evaluator's.
     """
     if part not in _PARTS:
         raise ValueError(f"expected part 'train' or 'val', found {part!r}")
     for name, given in (("batch_size", batch_size), ("block_size", block_size)):
         if given is not None and given != _JOB[name]:
-            raise Protected(f"{name}: expected {_JOB[name]}, found {given!r}")
+            raise ProtectedSetting(f"{name}: expected {_JOB[name]}, found {given!r}")
     return _draw(part, _JOB["batch_size"], _JOB["block_size"])
 
 
@@ -76,12 +76,12 @@ def ask(question: bytes, rows: int, columns: int) -> Any:
     """Request tokens from the trainer process. Return int64 of shape (rows, columns) on `device`.
 
     Raises:
-        Over: if no more batches are available.
+        ShortRunEnd: if no more batches are available.
     """
     with _LOCK:
         os.write(_QUESTIONS, question)
         if _receive(1) != b"\0":
-            raise Over
+            raise ShortRunEnd
         data = _receive(2 * rows * columns)
     tokens = numpy.frombuffer(data, dtype="<u2").astype(numpy.int64).reshape(rows, columns)
     return torch.from_numpy(tokens).to(device)

@@ -49,7 +49,7 @@ def set_limits(limits: dict[str, int]) -> None:
             resource.setrlimit(which, (value, value))
 
 
-def say(fd: int, **message: object) -> None:
+def send_status(fd: int, **message: object) -> None:
     """Write one line of status to `fd`."""
     os.write(fd, (json.dumps(message) + "\n").encode())
 
@@ -65,7 +65,7 @@ def run_job(job: str, scratch: str, limits: dict[str, int], fds: list[int]) -> N
         os.chdir(scratch)
         set_limits(limits)
         sys.path.insert(0, scratch)
-        say(status, begin=os.getpid(), cpu_seconds=time.process_time())
+        send_status(status, begin=os.getpid(), cpu_seconds=time.process_time())
         os.close(commands)
         os.close(status)
         code = train_job.main() if job == "train" else serve_job.main(requests, replies)
@@ -148,17 +148,17 @@ def main() -> None:
     if method == "fork":
         import_torch(threads)
     commands, status = fds[0], fds[1]
-    say(status, ready=os.getpid())
+    send_status(status, ready=os.getpid())
     with os.fdopen(commands, "r", encoding="utf-8", closefd=False) as lines:
         for line in iter(lines.readline, ""):
             command = json.loads(line)
             if command["job"] == "reap":
                 count = reap(fds[2])
                 used = resource.getrusage(resource.RUSAGE_CHILDREN)
-                say(status, reaped=count, cpu_seconds=used.ru_utime + used.ru_stime)
+                send_status(status, reaped=count, cpu_seconds=used.ru_utime + used.ru_stime)
             else:
                 code, number = ended(start(method, command, fds))
-                say(status, exit=code, signal=number)
+                send_status(status, exit=code, signal=number)
 
 
 if __name__ == "__main__":

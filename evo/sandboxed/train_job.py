@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 
-class Unfit(Exception):
+class ContractViolation(Exception):
     """Violation of the contract by a candidate that ran, with a status and a reason."""
 
 
@@ -31,7 +31,7 @@ def plain(value: Any) -> dict[str, Any]:
     """Convert a constructor argument to JSON. A configuration object becomes its class name and fields.
 
     Raises:
-        Unfit: "not_rebuildable" if `value` is neither a plain value nor an object of plain fields.
+        ContractViolation: "not_rebuildable" if `value` is neither a plain value nor an object of plain fields.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return {"value": value}
@@ -44,11 +44,13 @@ def plain(value: Any) -> dict[str, Any]:
     elif hasattr(value, "__dict__") and not callable(value) and not isinstance(value, torch.Tensor):
         fields = dict(vars(value))
     else:
-        raise Unfit("not_rebuildable", f"an argument of GPT() is a {type(value).__name__}, not a plain value")
+        raise ContractViolation(
+            "not_rebuildable", f"an argument of GPT() is a {type(value).__name__}, not a plain value"
+        )
     return {"class": type(value).__name__, "fields": {key: plain(item) for key, item in fields.items()}}
 
 
-def watch(gpt: Any) -> tuple[list[Any], list[int]]:
+def record_models(gpt: Any) -> tuple[list[Any], list[int]]:
     """Patch class `gpt` so that each instance records its constructor's arguments.
 
     Returns:
@@ -80,27 +82,29 @@ def unwrap(model: Any, gpt: Any) -> Any:
     """Return the GPT inside compiled, averaged or parallel wrappers.
 
     Raises:
-        Unfit: "contract" if there is none.
+        ContractViolation: "contract" if there is none.
     """
     for _ in range(8):
         if isinstance(model, gpt):
             return model
         model = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
-    raise Unfit("contract", "harness.keep() was not given a GPT of model.py")
+    raise ContractViolation("contract", "harness.keep() was not given a GPT of model.py")
 
 
 def reported_pair(value: Any) -> tuple[float, float]:
     """Return `best_vloss, elapsed_min` as two floats.
 
     Raises:
-        Unfit: "contract" if `value` is not a pair of numbers.
+        ContractViolation: "contract" if `value` is not a pair of numbers.
     """
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise Unfit("contract", f"train() must return best_vloss, elapsed_min; it returned {type(value).__name__}")
+        raise ContractViolation(
+            "contract", f"train() must return best_vloss, elapsed_min; it returned {type(value).__name__}"
+        )
     try:
         return float(value[0]), float(value[1])
     except (TypeError, ValueError):
-        raise Unfit("contract", "train() must return two numbers, best_vloss, elapsed_min") from None
+        raise ContractViolation("contract", "train() must return two numbers, best_vloss, elapsed_min") from None
 
 
 def probe_logits(model: Any, job: dict[str, Any], harness: Any) -> bytes:
@@ -149,7 +153,7 @@ def train(job: dict[str, Any]) -> None:
     """Train, save the weights and the result, and answer the probe.
 
     Raises:
-        Unfit: if the candidate violates the contract.
+        ContractViolation: if the candidate violates the contract.
     """
     noted = seed_everything(job["seed"])
     train_file, model_file = (pathlib.Path(name).stem for name in job["files"])
@@ -161,34 +165,34 @@ def train(job: dict[str, Any]) -> None:
     try:
         gpt = getattr(importlib.import_module(model_file), "GPT", None)
         if not isinstance(gpt, type) or not issubclass(gpt, torch.nn.Module):
-            raise Unfit("contract", f"{model_file}.py must define GPT, a torch.nn.Module")
-        trained, made = watch(gpt)
+            raise ContractViolation("contract", f"{model_file}.py must define GPT, a torch.nn.Module")
+        trained, made = record_models(gpt)
         train_module = importlib.import_module(train_file)
         if not callable(getattr(train_module, "train", None)):
-            raise Unfit("contract", f"{train_file}.py must define train()")
+            raise ContractViolation("contract", f"{train_file}.py must define train()")
         vloss, minutes = reported_pair(train_module.train())
-    except harness.Over:
+    except harness.ShortRunEnd:
         if not trained:
-            return leave({"certain": False})  # batches drawn before a model exists: inconclusive
+            return write_result({"certain": False})  # batches drawn before a model exists: inconclusive
         vloss = minutes = math.nan
-    except harness.Protected as changed:
-        raise Unfit("protected_setting", str(changed)) from None
+    except harness.ProtectedSetting as changed:
+        raise ContractViolation("protected_setting", str(changed)) from None
     if torch.initial_seed() != job["seed"]:
         noted.append("another seed of torch's default generator")
     if noted:
-        raise Unfit("protected_setting", f"seed: expected the harness's alone, found {noted[0]}")
+        raise ContractViolation("protected_setting", f"seed: expected the harness's alone, found {noted[0]}")
     if not (harness.kept or trained):
-        raise Unfit("contract", f"train() made no GPT of {model_file}.py")
+        raise ContractViolation("contract", f"train() made no GPT of {model_file}.py")
     result = unwrap(harness.kept[0] if harness.kept else trained[0], gpt)
     if "_evo_arguments" not in result.__dict__:
-        raise Unfit(
+        raise ContractViolation(
             "contract", f"the result is a {type(result).__name__}; expected a GPT itself, no class derived from it"
         )
     tensors = {name: t.detach().to("cpu").clone().contiguous() for name, t in result.state_dict().items()}
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
-        raise Unfit("not_finite", "the trained weights are not finite")
+        raise ContractViolation("not_finite", "the trained weights are not finite")
     save_file(tensors, "out/weights.safetensors")
-    leave(
+    write_result(
         {
             "reported_vloss": vloss if math.isfinite(vloss) else None,
             "reported_elapsed_min": minutes if math.isfinite(minutes) else None,
@@ -200,7 +204,7 @@ def train(job: dict[str, Any]) -> None:
     pathlib.Path("out/probe.bin").write_bytes(probe_logits(result, job, harness))
 
 
-def leave(result: dict[str, Any]) -> None:
+def write_result(result: dict[str, Any]) -> None:
     """Write result.json. The trainer reads it, like the weights, when the probe is requested and ignores later changes."""
     pathlib.Path("out/result.json").write_text(json.dumps(result), encoding="utf-8")
 
@@ -215,8 +219,8 @@ def main() -> int:
     sys.argv = [job["files"][0]]
     try:
         train(job)
-    except Unfit as unfit:
+    except ContractViolation as unfit:
         status, reason = unfit.args
-        leave({"status": status, "reason": reason})
+        write_result({"status": status, "reason": reason})
         return 3
     return 0

@@ -19,7 +19,7 @@ OVER = b"\1"
 """Reply that ends a short run. A reply with a batch starts with a different byte."""
 
 
-class Feed:
+class BatchFeed:
     """Source of the batches of one training.
 
     Args:

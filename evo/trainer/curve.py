@@ -9,26 +9,26 @@ from collections.abc import Mapping, Sequence
 
 from evo.status import Status
 from evo.trainer.failure import SandboxFailure
-from evo.trainer.job import Rung
+from evo.trainer.job import EarlyStop
 from evo.trainer.processes import LimitReached
 from evo.trainer.scratch import Scratch
 
 _POINTS = 10_000
 
 
-class Watch:
+class EarlyStopWatch:
     """Early-stopping check of one training, based on its reported curve.
 
     The decision depends on the curve alone. A losing training that ended before the first check is also stopped.
 
     Args:
         scratch: folders of the sandbox, from which the curve is read.
-        rung: early-stopping step and its threshold; None disables early stopping.
+        early_stop: early-stopping step and its threshold; None disables early stopping.
     """
 
-    def __init__(self, scratch: Scratch, rung: Rung | None) -> None:
-        self._scratch, self._rung = scratch, rung
-        self._passed, self._stopped = rung is None, False
+    def __init__(self, scratch: Scratch, early_stop: EarlyStop | None) -> None:
+        self._scratch, self._early_stop = scratch, early_stop
+        self._passed, self._stopped = early_stop is None, False
 
     def __call__(self) -> None:
         """Check the curve once.
@@ -36,18 +36,18 @@ class Watch:
         Raises:
             LimitReached: if the training is clearly losing.
         """
-        if self._rung is None or self._passed:
+        if self._early_stop is None or self._passed:
             return
-        loss = loss_at(read(self._scratch), self._rung.step)
+        loss = loss_at(read(self._scratch), self._early_stop.step)
         if loss is None:
             return
-        self._passed = loss <= self._rung.loss
+        self._passed = loss <= self._early_stop.loss
         if not self._passed:
             self._stopped = True
             raise LimitReached(
                 Status.STOPPED_EARLY,
-                f"reported {loss:.4f} at step {self._rung.step}, above {self._rung.loss:.4f}, the median of "
-                f"{self._rung.of} earlier candidates there",
+                f"reported {loss:.4f} at step {self._early_stop.step}, above {self._early_stop.loss:.4f}, the median of "
+                f"{self._early_stop.of} earlier candidates there",
             )
 
     def ended(self) -> None:
@@ -64,18 +64,18 @@ class Watch:
     def curve(self) -> list[dict[str, float | None]]:
         """Return the curve. The curve of a stopped training ends at the early-stopping step."""
         points = read(self._scratch)
-        if self._rung is None or not self._stopped:
+        if self._early_stop is None or not self._stopped:
             return points
-        stopped_at = next(place for place, point in enumerate(points) if _is_rung(point, self._rung.step))
+        stopped_at = next(place for place, point in enumerate(points) if _is_early_stop(point, self._early_stop.step))
         return points[: stopped_at + 1]
 
 
 def loss_at(curve: Sequence[Mapping[str, float | None]], step: int) -> float | None:
     """Return the validation loss that a curve reports at `step`, or None if `step` is 0 or has no such loss."""
-    return next((point["reported_val_loss"] for point in curve if _is_rung(point, step)), None) if step else None
+    return next((point["reported_val_loss"] for point in curve if _is_early_stop(point, step)), None) if step else None
 
 
-def _is_rung(point: Mapping[str, float | None], step: int) -> bool:
+def _is_early_stop(point: Mapping[str, float | None], step: int) -> bool:
     return point["step"] == step and point["reported_val_loss"] is not None
 
 

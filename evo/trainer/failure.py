@@ -37,7 +37,7 @@ def last_line(tail: str) -> str:
     return one_line(lines[-1]) if lines else "it ended without a word"
 
 
-def named(body: bytes, otherwise: Status) -> SandboxFailure:
+def parse_failure(body: bytes, otherwise: Status) -> SandboxFailure:
     """Parse a failure reported by the model server. Return status `otherwise` if `body` cannot be parsed."""
     try:
         said = json.loads(body)

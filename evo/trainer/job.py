@@ -7,7 +7,7 @@ from evo.status import Status
 
 
 @dataclass(frozen=True)
-class Rung:
+class EarlyStop:
     """Early-stopping step and the loss above which a training is stopped there.
 
     Attributes:
@@ -30,7 +30,7 @@ class Job:
         seed: random seed of the initialisation.
         data_seed: random seed of the data order.
         cpu_seconds: CPU limit, used if it is below the evaluator's.
-        rung: early-stopping step; None disables early stopping.
+        early_stop: early-stopping step; None disables early stopping.
         test: whether to compute the loss on the `test` part too, for a verdict.
     """
 
@@ -38,7 +38,7 @@ class Job:
     seed: int
     data_seed: int
     cpu_seconds: float | None = None
-    rung: Rung | None = None
+    early_stop: EarlyStop | None = None
     test: bool = False
 
 

@@ -23,9 +23,9 @@ import numpy.typing as npt
 from evo.evaluator import Limits
 from evo.status import Status
 from evo.trainer import isolation
-from evo.trainer.batch_feed import Feed
+from evo.trainer.batch_feed import BatchFeed
 from evo.trainer.device import Device
-from evo.trainer.failure import SandboxFailure, last_line, named
+from evo.trainer.failure import SandboxFailure, last_line, parse_failure
 from evo.trainer.output import Output
 from evo.trainer.processes import MARKER, LimitReached, Meter, Usage, kill_descendants, kill_marked
 from evo.trainer.scratch import Scratch
@@ -56,7 +56,7 @@ class Sandbox:
         self.name = uuid.uuid4().hex
         self._buffer, self._looked, self._running = b"", 0.0, False
         self._printed = 0
-        self._feed: Feed | None = None
+        self._feed: BatchFeed | None = None
         self._watch: Callable[[], None] = lambda: None
         self._cell: isolation.Cell | None = None
         self._scratch: Scratch | None = None
@@ -102,7 +102,7 @@ class Sandbox:
         """Return the last 16 kB of the sandbox's output."""
         return self._output.text()
 
-    def train(self, feed: Feed, limits: Limits | None = None, watch: Callable[[], None] = lambda: None) -> int:
+    def train(self, feed: BatchFeed, limits: Limits | None = None, watch: Callable[[], None] = lambda: None) -> int:
         """Run the training job to its end and return its exit code.
 
         Args:
@@ -149,7 +149,7 @@ class Sandbox:
             data = self._receive(4 * rows * columns * vocab_size)
             return np.frombuffer(data, dtype="<f4").reshape(rows, columns, vocab_size)
         length = min(struct.unpack("<I", self._receive(4))[0], 4096)
-        raise named(self._receive(length), Status.CRASHED)
+        raise parse_failure(self._receive(length), Status.CRASHED)
 
     def close(self) -> None:
         """Kill all processes of the sandbox and remove the files they wrote."""
@@ -258,7 +258,7 @@ class Sandbox:
                 if "exit" in message:
                     self._raise_for_signal(message)
                     raise SandboxFailure(Status.CRASHED, last_line(self.output_tail()))
-            self._look(checked)
+            self._check_limits(checked)
             if not checked and time.monotonic() > deadline:
                 raise SandboxFailure(Status.KILLED, f"the sandbox did not answer in {_START_SECONDS:g} seconds")
             ready = select.select([self._status, *([self._replies] if self._feed else [])], [], [], _LOOK_SECONDS)[0]
@@ -282,7 +282,7 @@ class Sandbox:
                             view = view[os.write(self._requests, view) :]
                     elif self._has_ended():
                         return  # the job ended before it read its batch
-                    self._look()
+                    self._check_limits()
         except LimitReached as limit:
             self._end_for(limit)
 
@@ -292,7 +292,7 @@ class Sandbox:
             self._buffer += os.read(self._status, 65536)
         return b'"exit"' in self._buffer
 
-    def _look(self, checked: bool = True) -> None:
+    def _check_limits(self, checked: bool = True) -> None:
         """Check the limits, at most ten times a second. A violation kills all descendants of the launcher."""
         if not checked or time.monotonic() - self._looked < _LOOK_SECONDS / 2:
             return
@@ -326,14 +326,14 @@ class Sandbox:
                     if not piece:
                         raise self._lost()
                     data += piece
-                self._look()
+                self._check_limits()
             else:
                 self._watch_server()
         return bytes(data)
 
     def _watch_server(self) -> None:
         """Check the limits, and fail if the model server has ended."""
-        self._look()
+        self._check_limits()
         if select.select([self._status], [], [], 0)[0]:
             ended = self._await("exit")
             self._raise_for_signal(ended)

@@ -20,8 +20,8 @@ from evo import corpus
 from evo.evaluator import Evaluator, Limits
 from evo.status import Status
 from evo.trainer import isolation
-from evo.trainer.batch_feed import Feed
-from evo.trainer.curve import Watch, loss_at, number
+from evo.trainer.batch_feed import BatchFeed
+from evo.trainer.curve import EarlyStopWatch, loss_at, number
 from evo.trainer.device import Device
 from evo.trainer.failure import NAMED_INSIDE, SandboxFailure, crash, one_line
 from evo.trainer.job import DONE, SHORT_RUN, TRAINING, VERIFICATION, Job, Judgement
@@ -142,18 +142,18 @@ class Trainer:
         if job.cpu_seconds is not None:
             limits = limits.model_copy(update={"cpu_seconds": min(limits.cpu_seconds, job.cpu_seconds)})
         left = self._left(sandbox, self._tokens["heldout"])
-        feed, rung, failed = self._feed(job, left), Watch(sandbox.scratch, job.rung), None
+        feed, early_stop, failed = self._feed(job, left), EarlyStopWatch(sandbox.scratch, job.early_stop), None
         try:
-            result = self._train(sandbox, job, feed, left, limits, rung)
+            result = self._train(sandbox, job, feed, left, limits, early_stop)
         except SandboxFailure as failure:
             failed = failure
         usage = sandbox.usage
         judgement.cpu_seconds, judgement.wall_seconds = usage.cpu_seconds, usage.wall_seconds
         judgement.peak_memory_bytes = usage.peak_memory_bytes
         try:
-            rung.ended()
+            early_stop.ended()
         finally:
-            judgement.curve = rung.curve()
+            judgement.curve = early_stop.curve()
             judgement.early_stop_loss = loss_at(judgement.curve, self.evaluator.spec.rung_step)
         if failed is not None:
             raise failed
@@ -174,8 +174,8 @@ class Trainer:
         self,
         sandbox: Sandbox,
         job: Job,
-        feed: Feed,
-        left: "_Left",
+        feed: BatchFeed,
+        left: "_Snapshot",
         limits: Limits,
         watch: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class Trainer:
         written = sandbox.scratch.read("out/result.json", _RESULT_BYTES) if left.windows is None else left.result
         return _result(written, code, sandbox.output_tail())
 
-    def _model(self, sandbox: Sandbox, job: Job, result: dict[str, Any], left: "_Left") -> probes.Model:
+    def _model(self, sandbox: Sandbox, job: Job, result: dict[str, Any], left: "_Snapshot") -> probes.Model:
         """Return the trained model in the form that the probes query.
 
         Raises:
@@ -246,13 +246,13 @@ class Trainer:
             score.text_se,
         )
 
-    def _left(self, sandbox: Sandbox, tokens: scorer.Tokens) -> "_Left":
-        return _Left(sandbox.scratch, tokens, self.evaluator, self._secret)
+    def _left(self, sandbox: Sandbox, tokens: scorer.Tokens) -> "_Snapshot":
+        return _Snapshot(sandbox.scratch, tokens, self.evaluator, self._secret)
 
-    def _feed(self, job: Job, left: "_Left", stop_after: int | None = None) -> Feed:
+    def _feed(self, job: Job, left: "_Snapshot", stop_after: int | None = None) -> BatchFeed:
         evaluator = self.evaluator
         sizes = evaluator.batch_size, evaluator.block_size
-        return Feed(self._tokens, *sizes, job.data_seed, evaluator.spec.batches, left.take, stop_after)
+        return BatchFeed(self._tokens, *sizes, job.data_seed, evaluator.spec.batches, left.take, stop_after)
 
     def _job_json(self, job: Job, arguments: Any = None, dice: int = 0) -> str:
         """Return the content of job.json.
@@ -274,7 +274,7 @@ class Trainer:
         )
 
 
-class _Left:
+class _Snapshot:
     """Snapshot of a training's files, taken when the training reports that its weights are saved.
 
     The snapshot holds everything that the model server gets from the training: the weights and the constructor's arguments.

@@ -58,7 +58,7 @@ def test_an_answer_holds_both_files_and_says_which_is_unchanged(messages, baseli
 
 
 def test_an_answer_says_what_each_edit_does(messages):
-    says = {edit.name: edit.says for edit in EDITS}
+    says = {edit.name: edit.description for edit in EDITS}
     text = answer(messages, 3)
     assert all(says[name] in text for name in names_in(text))
 

@@ -22,8 +22,8 @@ def test_there_are_many_edits_and_their_names_are_their_own():
 @EACH
 def test_an_edit_is_well_described(edit):
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", edit.name)
-    assert edit.says[0].isupper()
-    assert edit.says.endswith(".")
+    assert edit.description[0].isupper()
+    assert edit.description.endswith(".")
     assert edit.words
     assert all(word == word.lower() for word in edit.words)
     assert edit.weight > 0

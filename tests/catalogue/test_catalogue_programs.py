@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from evo.catalogue import EDITS
-from evo.sandboxed.train_job import watch
+from evo.sandboxed.train_job import record_models
 from evo.verify import static
 
 VOCABULARY, ROWS, TIME, STEPS = 256, 2, 24, 3
@@ -52,7 +52,7 @@ def run(files):
     try:
         torch.manual_seed(0)
         exec(compile(files["model.py"], "model.py", "exec"), made["model"].__dict__)
-        trained, _ = watch(made["model"].GPT)
+        trained, _ = record_models(made["model"].GPT)
         exec(compile(files["train_mps.py"], "train_mps.py", "exec"), made["train_mps"].__dict__)
         made["train_mps"].__dict__.update(max_iters=STEPS, eval_interval=STEPS, eval_batches=1)
         loss, minutes = made["train_mps"].train()

@@ -45,16 +45,16 @@ class Answers(Proposer):
 
 
 class Odd(Trainers):
-    """One code is losing at its rung and one crashes; all else is never stopped."""
+    """One code is losing at its early-stopping step and one crashes; all else is never stopped."""
 
     def __init__(self, **options):
         super().__init__(lambda job: "crashed" if "CRASHES" in job.files["model.py"] else None, **options)
 
     async def judge(self, job):
         losing = "LOSING" in job.files["model.py"]
-        judged = await super().judge(dataclasses.replace(job, rung=None))
+        judged = await super().judge(dataclasses.replace(job, early_stop=None))
         judged["early_stop_loss"] = 9.0 if losing else judged["early_stop_loss"]
-        if losing and job.rung:
+        if losing and job.early_stop:
             judged |= {"status": "stopped_early", "reason": "losing", "val_loss": None}
         return judged
 
@@ -120,12 +120,12 @@ def looks(monkeypatch):
     """Stand-ins carry a run on, instead of Ray: the trainings of every look."""
     trained = []
 
-    def carry_on(run, watcher, look_at=None):
+    def run_session(run, watcher, look_at=None):
         trainers = Odd()
         asyncio.run(Driver(run, Proposer(), trainers, watcher).finish(look_at))
         trained.append(len(trainers.jobs))
 
-    monkeypatch.setattr(session, "carry_on", carry_on)
+    monkeypatch.setattr(session, "run_session", run_session)
     return trained
 
 
@@ -272,7 +272,7 @@ def test_a_look_that_is_interrupted_ends_with_130_and_says_that_nothing_is_lost(
     def interrupted(run, watcher, look_at=None):
         raise session.Interrupted(2)
 
-    monkeypatch.setattr(session, "carry_on", interrupted)
+    monkeypatch.setattr(session, "run_session", interrupted)
     evo("best", "night", "--verdict", "--candidate", str(another(home)), code=130)
     assert len(judged(home)) == 1
 
@@ -299,7 +299,7 @@ def test_a_training_is_reproduced_to_the_last_bit_from_the_lineage_alone(home, e
     ((job,), _) = again
     assert job.files == json.loads(rows_of(home)[number]["files"])
     assert (job.seed, job.data_seed) == rng.replicate_seeds(1, 0)
-    assert (job.test, job.rung) == (False, None)
+    assert (job.test, job.early_stop) == (False, None)
 
 
 def test_a_reproduction_writes_nothing(home, evo, again):
@@ -368,7 +368,7 @@ def test_a_twin_is_compared_with_the_training_whose_scores_it_took(home, evo, ag
 def test_a_stopped_candidate_is_trained_in_full_and_compared_at_its_rung(home, evo, again):
     text = evo("reproduce", "night", str(STOPPED)).splitlines()[-1]
     assert text.startswith("stopped early when recorded; trained in full now: ok, loss 2.")
-    assert again[0][0].rung is None
+    assert again[0][0].early_stop is None
     again[1]["early_stop_loss"] = 2.0
     evo("reproduce", "night", str(STOPPED), code=1)
 

@@ -11,7 +11,7 @@ from evo.lineage.store import Lineage
 
 @pytest.fixture(scope="module")
 def evaluator(tmp_path_factory, small_evaluator):
-    return with_rung(small_evaluator, tmp_path_factory.mktemp("rung") / "small")
+    return with_rung(small_evaluator, tmp_path_factory.mktemp("early_stop") / "small")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from evo import config
 from evo.config import Config, Model
 from evo.driver import dispatch as module
 from evo.driver.budget import Budget, BudgetSpent, counted
-from evo.driver.dispatch import Asking, Rate
+from evo.driver.dispatch import Dispatcher, Rate
 from evo.errors import EvoError
 from evo.proposer.prompt import most_tokens
 from evo.proposer.reply import Reply
@@ -56,7 +56,7 @@ def made(proposer, notes=None, budget=None, patience=60.0, calls=(), **model):
     settings = Config(model=(Model(name="m", **model),), patience_minutes=patience, budget=budget or config.Budget())
     kept = Budget(settings.budget, calls)
     said = notes.append if notes is not None else lambda _: None
-    return Asking(settings, proposer, kept, "evo resume r", said), kept
+    return Dispatcher(settings, proposer, kept, "evo resume r", said), kept
 
 
 def ask(asking, count=1):

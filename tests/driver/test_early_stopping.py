@@ -1,4 +1,4 @@
-"""Candidates that are clearly losing at the evaluator's rung, through the whole driver."""
+"""Candidates that are clearly losing at the evaluator's early_stop, through the whole driver."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ EARLY = {"early.least": 2, "early.control": 0.2, "generations": 4}
 
 
 @pytest.fixture(scope="module")
-def rung_evaluator(tmp_path_factory, small_evaluator):
-    return with_rung(small_evaluator, tmp_path_factory.mktemp("rung") / "small")
+def early_stop_evaluator(tmp_path_factory, small_evaluator):
+    return with_rung(small_evaluator, tmp_path_factory.mktemp("early_stop") / "small")
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory, rung_evaluator):
+def done(tmp_path_factory, early_stop_evaluator):
     """A run in which some were stopped, and its trainers."""
-    run = make_run(tmp_path_factory.mktemp("done"), rung_evaluator, **EARLY)
+    run = make_run(tmp_path_factory.mktemp("done"), early_stop_evaluator, **EARLY)
     _, trainers, _ = drive(run)
     return run, trainers
 
@@ -43,18 +43,22 @@ def test_a_training_is_given_the_rung_that_the_search_says(done):
     search = Search(run.config, run.seeds)
     for row in rows_of(run):
         search.tell(row)
-    rungs = {n: job.rung and (job.rung.loss, job.rung.of) for n, job in first_jobs(run, trainers).items() if n}
-    assert rungs == {n: search.rung(n) for n in rungs}
-    assert {job.rung.step for job in trainers.jobs if job.rung} == {2}
-    assert 0 < sum(rung is None for n, rung in rungs.items() if n > 2) < len(rungs) - 2
+    rungs = {
+        n: job.early_stop and (job.early_stop.loss, job.early_stop.of)
+        for n, job in first_jobs(run, trainers).items()
+        if n
+    }
+    assert rungs == {n: search.early_stop(n) for n in rungs}
+    assert {job.early_stop.step for job in trainers.jobs if job.early_stop} == {2}
+    assert 0 < sum(early_stop is None for n, early_stop in rungs.items() if n > 2) < len(rungs) - 2
 
 
-def test_the_baseline_the_seeds_finals_and_verdicts_are_never_stopped(tmp_path, rung_evaluator):
+def test_the_baseline_the_seeds_finals_and_verdicts_are_never_stopped(tmp_path, early_stop_evaluator):
     flags = {"final.least": 5, "final.finalists": 2, "final.seeds": 2}
-    run = make_run(tmp_path, rung_evaluator, **EARLY | flags | {"early.control": 0.0})
+    run = make_run(tmp_path, early_stop_evaluator, **EARLY | flags | {"early.control": 0.0})
     _, trainers, watcher = drive(run)
     assert len(watcher.trainings) == 2 * 2 + 2 * 2
-    with_one = [job for job in trainers.jobs if job.rung]
+    with_one = [job for job in trainers.jobs if job.early_stop]
     assert {job.seed for job in with_one} == {trainers.jobs[0].seed}
     assert not any(job.files == run.evaluator.baseline or job.test for job in with_one)
     assert len(with_one) == sum(row["id"] > 2 and row["status"] != "duplicate" for row in rows_of(run))
@@ -88,15 +92,15 @@ def test_a_stopped_candidate_is_no_failure_no_parent_and_no_leader(done):
     assert f"none failed, {len(stopped)} stopped early" in text
 
 
-def test_equal_searches_stop_the_same_candidates(tmp_path, rung_evaluator, done):
-    again = make_run(tmp_path, rung_evaluator, **EARLY)
+def test_equal_searches_stop_the_same_candidates(tmp_path, early_stop_evaluator, done):
+    again = make_run(tmp_path, early_stop_evaluator, **EARLY)
     drive(again)
     assert without_clocks(Lineage(again.path)) == without_clocks(Lineage(done[0].path))
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_the_order_in_which_trainings_end_changes_neither_who_is_stopped_nor_the_verdict(
-    tmp_path, rung_evaluator, order
+    tmp_path, early_stop_evaluator, order
 ):
     rng = random.Random(order)
 
@@ -106,7 +110,7 @@ def test_the_order_in_which_trainings_end_changes_neither_who_is_stopped_nor_the
             return await super().judge(job)
 
     flags = EARLY | {"final.least": 5, "final.finalists": 2, "final.seeds": 2}
-    one, two = (make_run(tmp_path, rung_evaluator, name=name, **flags) for name in ("one", "two"))
+    one, two = (make_run(tmp_path, early_stop_evaluator, name=name, **flags) for name in ("one", "two"))
     drive(one)
     drive(two, trainers=Shuffled())
     assert without_clocks(Lineage(one.path)) == without_clocks(Lineage(two.path))
@@ -115,23 +119,27 @@ def test_the_order_in_which_trainings_end_changes_neither_who_is_stopped_nor_the
 def test_an_evaluator_without_a_rung_stops_nobody(tmp_path, small_evaluator):
     run = make_run(tmp_path, small_evaluator, **EARLY)
     _, trainers, _ = drive(run)
-    assert not any(job.rung for job in trainers.jobs)
+    assert not any(job.early_stop for job in trainers.jobs)
     assert "stopped_early" not in {row["status"] for row in rows_of(run)}
 
 
-def test_a_search_without_early_stopping_stops_nobody(tmp_path, rung_evaluator):
-    run = make_run(tmp_path, rung_evaluator, **EARLY, **{"early.stop": False})
+def test_a_search_without_early_stopping_stops_nobody(tmp_path, early_stop_evaluator):
+    run = make_run(tmp_path, early_stop_evaluator, **EARLY, **{"early.stop": False})
     _, trainers, _ = drive(run)
-    assert not any(job.rung for job in trainers.jobs)
+    assert not any(job.early_stop for job in trainers.jobs)
 
 
-def test_a_twin_of_a_stopped_candidate_takes_its_missing_score_and_is_no_failure(tmp_path, rung_evaluator):
+def test_a_twin_of_a_stopped_candidate_takes_its_missing_score_and_is_no_failure(tmp_path, early_stop_evaluator):
     class Losing(Trainers):
         async def judge(self, job):
             judged = await super().judge(job)
-            return {**judged, "status": "stopped_early", "reason": "losing", "val_loss": None} if job.rung else judged
+            return (
+                {**judged, "status": "stopped_early", "reason": "losing", "val_loss": None}
+                if job.early_stop
+                else judged
+            )
 
-    run = make_run(tmp_path, rung_evaluator, **{"early.least": 2, "early.control": 0.0, "lag": 1})
+    run = make_run(tmp_path, early_stop_evaluator, **{"early.least": 2, "early.control": 0.0, "lag": 1})
     endings = iter(["FIRST = 1", "SECOND = 1", *["SAME = 1"] * 6])
 
     def spoil(reply):

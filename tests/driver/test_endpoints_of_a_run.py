@@ -67,7 +67,7 @@ def test_every_model_is_served_and_answers(tmp_path, small_evaluator, monkeypatc
             Model(answers_from="night"),
         ]
         with endpoints.served(models, tmp_path / "population") as served:
-            assert [model.called for model, _ in served.asked] == [model.called for model in models]
+            assert [model.display_name for model, _ in served.asked] == [model.display_name for model in models]
             replies = asyncio.run(ask_all(served.asked))
     assert [bool(reply.text) for reply in replies[:3]] == [True] * 3
     assert replies[2].text.strip() == "ti evorpmi"

@@ -30,18 +30,18 @@ SOME = [
 
 
 @pytest.fixture(scope="module")
-def rung_evaluator(tmp_path_factory, small_evaluator):
-    return with_rung(small_evaluator, tmp_path_factory.mktemp("rung") / "small")
+def early_stop_evaluator(tmp_path_factory, small_evaluator):
+    return with_rung(small_evaluator, tmp_path_factory.mktemp("early_stop") / "small")
 
 
 @pytest.fixture
-def new_run(tmp_path, rung_evaluator):
-    return make_run(tmp_path, rung_evaluator, **LONG)
+def new_run(tmp_path, early_stop_evaluator):
+    return make_run(tmp_path, early_stop_evaluator, **LONG)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, rung_evaluator):
-    return not_killed(make_run(tmp_path_factory.mktemp("whole"), rung_evaluator, **LONG))
+def whole(tmp_path_factory, early_stop_evaluator):
+    return not_killed(make_run(tmp_path_factory.mktemp("whole"), early_stop_evaluator, **LONG))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evo.persona import Mend, mend
+from evo.persona import Repair, repair
 
 RIGHT = [
     "l’été", "l’école", "«Ça»", "√π", "2√π", "√πr", "a√π", "naïve", "Königsberg", "Philosophiæ", "“Straße”",
@@ -31,32 +31,32 @@ RIGHT = [
     ],
 )
 def test_a_damaged_word_is_mended_and_told(damaged: str, right: str) -> None:
-    assert mend(f"one\n two {damaged}\tthree\r\n") == (f"one\n two {right}\tthree\r\n", [Mend(2, damaged, right)])
+    assert repair(f"one\n two {damaged}\tthree\r\n") == (f"one\n two {right}\tthree\r\n", [Repair(2, damaged, right)])
 
 
 @pytest.mark.parametrize("word", RIGHT)
 def test_a_right_word_stays(word: str) -> None:
-    assert mend(word) == (word, [])
+    assert repair(word) == (word, [])
 
 
 @given(st.lists(st.sampled_from([*RIGHT, "plain", "'", '"', "  ", "\r\n", "\t", "\u00a0", "\u2028"])).map(" ".join))
 def test_a_right_text_stays_to_the_letter(text: str) -> None:
-    assert mend(text) == (text, [])
+    assert repair(text) == (text, [])
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=127)))
 def test_ascii_is_never_touched(text: str) -> None:
-    assert mend(text) == (text, [])
+    assert repair(text) == (text, [])
 
 
 @given(st.text(alphabet="KÃ¶nigsb√erg \n\t\r\f\v’", max_size=40))
 def test_white_space_is_never_touched(text: str) -> None:
-    assert [c for c in mend(text)[0] if c in " \n\t\r\f\v"] == [c for c in text if c in " \n\t\r\f\v"]
+    assert [c for c in repair(text)[0] if c in " \n\t\r\f\v"] == [c for c in text if c in " \n\t\r\f\v"]
 
 
 def test_a_mended_text_needs_no_more_mending() -> None:
-    text, _ = mend("KÃ¶nigsberg Philosophi√¶ it‚Äôs")
-    assert mend(text) == (text, [])
+    text, _ = repair("KÃ¶nigsberg Philosophi√¶ it‚Äôs")
+    assert repair(text) == (text, [])
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

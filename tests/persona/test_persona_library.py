@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evo.persona import Mend, PersonaError, Seed, find_seed, import_seed, load_seeds, read_seed, render
+from evo.persona import PersonaError, Repair, Seed, find_seed, import_seed, load_seeds, read_seed, render
 
 SEEDS = Path(__file__).parents[2] / "seeds"
 TEXT = "You are René Descartes, a doubter.\n\nImprove it. Doubt.\n\n**Future:**\n- **Mind:** M√∫sica?\n"
@@ -26,7 +26,7 @@ def seeds() -> list[Seed]:
 def test_the_five_seeds_load_in_order_and_need_no_mending(seeds: list[Seed]) -> None:
     slugs = ["galileo_galilei", "isaac_newton", "john_von_neumann", "leonhard_euler", "richard_feynman"]
     assert [seed.slug for seed in seeds] == slugs
-    assert all(seed.mends == () for seed in seeds)
+    assert all(seed.repairs == () for seed in seeds)
     assert "the Königsberg bridge" in render(find_seed(seeds, "euler").persona)
     assert "Philosophiæ Naturalis" in render(find_seed(seeds, "newton").persona)
 
@@ -34,9 +34,9 @@ def test_the_five_seeds_load_in_order_and_need_no_mending(seeds: list[Seed]) -> 
 def test_an_import_mends_and_writes_under_the_personas_name(source: Path, tmp_path: Path) -> None:
     seed = import_seed(source, tmp_path / "seeds")
     assert (seed.slug, seed.path) == ("rene_descartes", tmp_path / "seeds" / "rene_descartes.txt")
-    assert seed.mends == (Mend(6, "M√∫sica?", "Música?"),)
+    assert seed.repairs == (Repair(6, "M√∫sica?", "Música?"),)
     assert seed.path.read_bytes() == MENDED.encode()
-    assert read_seed(seed.path).mends == ()
+    assert read_seed(seed.path).repairs == ()
     assert [path.name for path in seed.path.parent.iterdir()] == ["rene_descartes.txt"]
     assert source.read_bytes() == TEXT.encode()
 
@@ -69,7 +69,7 @@ def test_line_endings_and_a_missing_final_newline_are_kept(source: Path, tmp_pat
 def test_a_byte_order_mark_is_dropped_and_told(source: Path) -> None:
     source.write_bytes(b"\xef\xbb\xbf" + MENDED.encode())
     seed = read_seed(source)
-    assert seed.mends == (Mend(1, "\ufeff", ""),)
+    assert seed.repairs == (Repair(1, "\ufeff", ""),)
     assert seed.persona.name == "René Descartes"
 
 

@@ -26,7 +26,7 @@ def test_an_endpoint_that_answers_is_told_with_what_a_candidate_costs():
     with Server("openai", context=200_000, seconds=0.001) as server:
         found = learned(server, price_in=1.0, price_out=10.0)
     assert found.wrong == ""
-    said = " ".join(found.says)
+    said = " ".join(found.lines)
     assert "tokens in and 2000 out, about $0.0" in said
     assert "tokens a second" in said
     assert len(server.asked) == 2
@@ -52,9 +52,9 @@ def test_a_refused_key_is_told():
 
 def test_tokens_that_are_not_counted_are_told():
     with Server("lmstudio", usage=False, context=200_000) as server:
-        assert any("reports no token counts" in said for said in learned(server).says)
+        assert any("reports no token counts" in said for said in learned(server).lines)
 
 
 def test_a_price_that_is_not_known_is_told():
     with Server("openai", context=200_000) as server:
-        assert any("cost unknown" in said for said in learned(server).says)
+        assert any("cost unknown" in said for said in learned(server).lines)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evo.evaluator import Evaluator, Spec
 from evo.proposer import fences
 from evo.proposer.answer import parse, parse_continued, read_blocks
-from evo.proposer.repair import MENDABLE, Failure, conversation, message
+from evo.proposer.repair import REPAIRABLE, Failure, conversation, message
 from evo.status import Status
 from evo.verify import static
 
@@ -49,25 +49,25 @@ def outside_blocks(said):
 
 
 def test_what_a_model_could_learn_nothing_from_does_not_go_back():
-    assert set(Status) - MENDABLE == {
+    assert set(Status) - REPAIRABLE == {
         *(Status.OK, Status.TIMEOUT, Status.MEMORY, Status.KILLED, Status.WROTE_TOO_MUCH, Status.TOO_MANY_PROCESSES),
         *(Status.STOPPED_EARLY, Status.WORKER_LOST),
     }
 
 
-@pytest.mark.parametrize("status", sorted(set(Status) - MENDABLE))
+@pytest.mark.parametrize("status", sorted(set(Status) - REPAIRABLE))
 def test_a_status_that_does_not_go_back_has_no_message(status):
     with pytest.raises(ValueError, match="goes back to the model"):
         message(Failure(status, "why"))
 
 
 def test_every_failure_has_words_of_its_own():
-    said = {status: message(Failure(status, "why")) for status in MENDABLE}
+    said = {status: message(Failure(status, "why")) for status in REPAIRABLE}
     for one, other in itertools.combinations(said, 2):
         assert outside_blocks(said[one]) != outside_blocks(said[other])
 
 
-@pytest.mark.parametrize("status", sorted(MENDABLE))
+@pytest.mark.parametrize("status", sorted(REPAIRABLE))
 def test_a_message_ends_with_the_form_of_the_answer(status):
     assert message(Failure(status, "why")).endswith(f"{WHOLE}.")
     said = message(Failure(status, "why"), "edits").rpartition("\n\n")[2]
@@ -75,7 +75,7 @@ def test_a_message_ends_with_the_form_of_the_answer(status):
     assert "as they were first given" in said
 
 
-@pytest.mark.parametrize("status", sorted(MENDABLE))
+@pytest.mark.parametrize("status", sorted(REPAIRABLE))
 def test_a_message_is_short(status):
     detail = "" if status == Status.TRUNCATED else "d" * 10_000
     reason = "why" if status in OURS else "r" * 10_000
@@ -254,7 +254,7 @@ HOSTILE = st.lists(st.sampled_from(["`", "```", "~~~", "\n", "\r", "poem ", "> "
 
 
 @settings(deadline=None)
-@given(HOSTILE, HOSTILE, HOSTILE, st.sampled_from(sorted(MENDABLE)), st.sampled_from(["files", "edits"]))
+@given(HOSTILE, HOSTILE, HOSTILE, st.sampled_from(sorted(REPAIRABLE)), st.sampled_from(["files", "edits"]))
 def test_words_of_a_candidate_stand_in_fences_that_they_cannot_close(reason, printed, detail, status, form):
     reason = "why" if status in OURS else reason
     said = message(Failure(status, reason, printed, detail), form)

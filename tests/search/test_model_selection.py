@@ -34,7 +34,7 @@ def rows(*told):
 
 
 def drawn(config, known, count=400):
-    return Counter(choose(config, number, known).called for number in range(len(known), len(known) + count))
+    return Counter(choose(config, number, known).display_name for number in range(len(known), len(known) + count))
 
 
 def test_one_model_is_always_asked():

@@ -203,13 +203,13 @@ def test_where_all_are_clearly_worse_they_are_parents_all_the_same(seeds):
     assert any(plan.parents for plan in plans.values())
 
 
-# ---- the rung ----
+# ---- the early-stopping step ----
 
 EARLY = {"early.control": 0.0, "early.least": 3, "early.window": 5}
 
 
 def told(search, losses, status="ok"):
-    """A search that was told rows whose reported losses at the rung these are, None for one that did not reach it."""
+    """A search that was told rows with these reported losses at the early-stopping step, None where it was not reached."""
     for number, loss in enumerate(losses):
         row = {
             "id": number,
@@ -225,42 +225,42 @@ def test_a_rung_is_the_median_of_the_last_so_many_that_reached_it(seeds):
     losses = [2.9, 2.8, None, 2.7, 2.6, 2.5, None, 2.2, None, 2.4]
     search = told(Search(config(**EARLY), seeds), losses)
     assert search.horizon(13) == 9
-    assert search.rung(13) == (2.5, 5)  # of 2.7, 2.6, 2.5, 2.2 and 2.4
-    assert search.rung(12) == (2.6, 5)  # of 2.8, 2.7, 2.6, 2.5 and 2.2
+    assert search.early_stop(13) == (2.5, 5)  # of 2.7, 2.6, 2.5, 2.2 and 2.4
+    assert search.early_stop(12) == (2.6, 5)  # of 2.8, 2.7, 2.6, 2.5 and 2.2
 
 
 def test_of_an_even_number_the_rung_is_between_the_middle_two(seeds):
     search = told(Search(config(**EARLY), seeds), [2.9, 2.7, 2.6, 2.4, None, None])
-    assert search.rung(6) == (pytest.approx(2.65), 4)
+    assert search.early_stop(6) == (pytest.approx(2.65), 4)
 
 
 @pytest.mark.parametrize("status", ["ok", "stopped_early"])
 def test_who_was_stopped_at_the_rung_reached_it_too(seeds, status):
-    assert told(Search(config(**EARLY), seeds), [2.9] * 6, status).rung(6) == (2.9, 5)
+    assert told(Search(config(**EARLY), seeds), [2.9] * 6, status).early_stop(6) == (2.9, 5)
 
 
 @pytest.mark.parametrize("status", ["crashed", "timeout", "duplicate", "not_finite"])
 def test_who_failed_makes_no_rung(seeds, status):
-    assert told(Search(config(**EARLY), seeds), [2.9] * 6, status).rung(6) is None
+    assert told(Search(config(**EARLY), seeds), [2.9] * 6, status).early_stop(6) is None
 
 
 def test_too_few_that_reached_it_make_no_rung(seeds):
     search = told(Search(config(**EARLY), seeds), [2.9, 2.8, None, None, None, None, 2.7, None, None])
-    assert (search.horizon(9), search.rung(9)) == (5, None)
-    assert (search.horizon(10), search.rung(10)) == (6, (2.8, 3))
-    assert told(Search(config(), seeds), [2.9] * 7).rung(10) is None
-    assert told(Search(config(**{"early.control": 0.0}), seeds), [2.9] * 8).rung(11) == (2.9, 8)
+    assert (search.horizon(9), search.early_stop(9)) == (5, None)
+    assert (search.horizon(10), search.early_stop(10)) == (6, (2.8, 3))
+    assert told(Search(config(), seeds), [2.9] * 7).early_stop(10) is None
+    assert told(Search(config(**{"early.control": 0.0}), seeds), [2.9] * 8).early_stop(11) == (2.9, 8)
 
 
 def test_the_baseline_and_the_seeds_are_never_stopped(seeds):
     search = told(Search(config(**EARLY, lag=1), seeds), [2.9] * 12)
-    assert [search.rung(number) for number in range(6)] == [None] * 6
-    assert search.rung(6) is not None
+    assert [search.early_stop(number) for number in range(6)] == [None] * 6
+    assert search.early_stop(6) is not None
 
 
 def test_where_early_stopping_is_off_nobody_is_stopped(seeds):
     search = told(Search(config(**EARLY, **{"early.stop": False}), seeds), [2.9] * 18)
-    assert {search.rung(number) for number in range(18)} == {None}
+    assert {search.early_stop(number) for number in range(18)} == {None}
 
 
 def controls(seeds, share, seed=1, candidates=2000):
@@ -268,7 +268,7 @@ def controls(seeds, share, seed=1, candidates=2000):
     flags = {"early.control": share, "seed": seed, "generations": candidates // 4}
     search = told(Search(config(**EARLY | flags), seeds), [2.9] * 12)
     search.horizon = lambda number: 11
-    return [number for number in range(6, candidates) if search.rung(number) is None]
+    return [number for number in range(6, candidates) if search.early_stop(number) is None]
 
 
 def test_about_a_tenth_is_the_control_and_the_seed_says_who(seeds):
@@ -291,7 +291,7 @@ def test_who_is_in_the_control_is_drawn_before_anything_is_known_of_it(seeds):
     one = told(Search(config(), seeds), [2.9] * 18)
     two = told(Search(config(), seeds), [2.1 + n / 100 for n in range(18)])
     numbers = [n for n in range(18) if one.horizon(n) >= 7]
-    assert [one.rung(n) is None for n in numbers] == [two.rung(n) is None for n in numbers]
+    assert [one.early_stop(n) is None for n in numbers] == [two.early_stop(n) is None for n in numbers]
 
 
 @given(st.integers(0, 10**6), st.integers(6, 17), st.integers(0, 10**6))
@@ -305,9 +305,9 @@ def test_a_rung_depends_on_rows_up_to_the_horizon_alone(seeds, order, number, ot
         changed.tell(row if row["id"] <= below else row | {"early_stop_loss": rng.random(), "status": "crashed"})
         if row["id"] <= below:
             part.tell(row)
-    assert whole.rung(number) == part.rung(number) == changed.rung(number)
+    assert whole.early_stop(number) == part.early_stop(number) == changed.early_stop(number)
     seen = [rows[n]["early_stop_loss"] for n in range(below + 1)][-5:]
-    assert whole.rung(number) == (statistics.median(seen), len(seen))
+    assert whole.early_stop(number) == (statistics.median(seen), len(seen))
 
 
 def test_the_fitter_parents_files_are_inherited(seeds):

@@ -142,5 +142,5 @@ def test_a_tensor_is_no_plain_argument():
 
     from evo.sandboxed import train_job
 
-    with pytest.raises(train_job.Unfit):
+    with pytest.raises(train_job.ContractViolation):
         train_job.plain(torch.zeros(2))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evo.evaluator import Batches
 from evo.status import Status
-from evo.trainer.batch_feed import OVER, Feed
+from evo.trainer.batch_feed import OVER, BatchFeed
 from evo.trainer.processes import LimitReached
 
 # A token's value tells its place, and its part: train counts from 0, val from 30,000.
@@ -20,7 +20,7 @@ REQUESTS = st.lists(st.sampled_from([b"t", b"v"]), max_size=30)
 
 
 def feed_of(data_seed=7, stop_after=None, batch_size=BATCH, block_size=BLOCK, tokens=TOKENS, **batches):
-    return Feed(tokens, batch_size, block_size, data_seed, Batches(**batches), lambda: PROBE, stop_after)
+    return BatchFeed(tokens, batch_size, block_size, data_seed, Batches(**batches), lambda: PROBE, stop_after)
 
 
 def tokens_in(answer, batch_size=BATCH, block_size=BLOCK):
@@ -200,7 +200,7 @@ def test_a_byte_that_asks_for_nothing_breaks_the_contract_also_when_a_short_run_
 @given(before=REQUESTS, stop_after=st.none() | st.integers(0, 5))
 def test_who_says_that_its_weights_are_saved_gets_the_probe_and_no_batch_after_it(before, stop_after):
     asked = []
-    feed = Feed(TOKENS, BATCH, BLOCK, 7, Batches(), lambda: asked.append(1) or PROBE, stop_after)
+    feed = BatchFeed(TOKENS, BATCH, BLOCK, 7, Batches(), lambda: asked.append(1) or PROBE, stop_after)
     for request in before:
         feed.answer(request)
     cut_off = feed.cut_off

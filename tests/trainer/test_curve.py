@@ -1,4 +1,4 @@
-"""The curve that a candidate writes, and the rung at which a clearly losing training is stopped: by its curve alone."""
+"""The curve that a candidate writes, and the step at which a training is stopped early: by its curve alone."""
 
 import json
 import math
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from evo.status import Status
 from evo.trainer import curve
-from evo.trainer.curve import Watch, loss_at
+from evo.trainer.curve import EarlyStopWatch, loss_at
 from evo.trainer.failure import SandboxFailure
-from evo.trainer.job import Rung
+from evo.trainer.job import EarlyStop
 from evo.trainer.processes import LimitReached
 
-RUNG = Rung(step=10, loss=2.0, of=7)
+RUNG = EarlyStop(step=10, loss=2.0, of=7)
 
 
 class Scratch:
@@ -119,10 +119,10 @@ def test_step_nought_is_no_rung():
 # ---- who is stopped ----
 
 
-def watched(text, rung=RUNG, looks=()):
+def watched(text, early_stop=RUNG, looks=()):
     """What becomes of a training that ended with this curve, of which someone saw the first so many lines: (stopped, curve)."""
     scratch = Scratch()
-    watch, lines = Watch(scratch, rung), text.splitlines(keepends=True)
+    watch, lines = EarlyStopWatch(scratch, early_stop), text.splitlines(keepends=True)
     try:
         for seen in sorted(looks):
             scratch.text = "".join(lines[:seen])
@@ -156,7 +156,7 @@ def test_a_training_that_reports_nothing_at_the_rung_goes_on():
 
 
 def test_without_a_rung_nothing_is_stopped_and_all_is_kept():
-    stopped, kept = watched(LOSING, rung=None)
+    stopped, kept = watched(LOSING, early_stop=None)
     assert stopped is None
     assert len(kept) == 3
 
@@ -186,6 +186,6 @@ def test_a_training_that_reports_nothing_at_the_rung_keeps_all_of_its_curve():
 def test_a_training_that_passes_its_rung_and_then_crashes_keeps_its_curve_whoever_looked():
     """`ended` is not called then."""
     scratch = Scratch(GOING_ON)
-    looked, nobody = Watch(scratch, RUNG), Watch(scratch, RUNG)
+    looked, nobody = EarlyStopWatch(scratch, RUNG), EarlyStopWatch(scratch, RUNG)
     looked()
     assert nobody.curve() == looked.curve()

@@ -13,7 +13,7 @@ import torch
 
 import evo.sandboxed
 from evo.evaluator import Batches
-from evo.trainer.batch_feed import Feed
+from evo.trainer.batch_feed import BatchFeed
 from evo.trainer.processes import LimitReached
 
 SOURCE = Path(evo.sandboxed.__file__).parent / "harness.py"
@@ -69,7 +69,7 @@ def load(tmp_path, monkeypatch):
         (folder / "job.json").write_text(json.dumps(job))
         (folder / "harness.py").write_bytes(SOURCE.read_bytes())
         sizes = job["batch_size"], job["block_size"]
-        fed.append(Fed(Feed(TOKENS, *sizes, data_seed, batches or Batches(), lambda: PROBE, stop_after)))
+        fed.append(Fed(BatchFeed(TOKENS, *sizes, data_seed, batches or Batches(), lambda: PROBE, stop_after)))
         monkeypatch.setenv("EVO_FDS", ",".join(map(str, (-1, -1, *fed[-1].fds))))
         spec = importlib.util.spec_from_file_location(f"harness_{len(fed)}", folder / "harness.py")
         module = importlib.util.module_from_spec(spec)
@@ -189,7 +189,7 @@ def test_a_short_run_ends_where_the_next_training_batch_is_drawn(harness):
     train = module.batches("train")
     expected = drawn(harness().batches("train"), 3)
     assert same(drawn(train, 3), expected)
-    with pytest.raises(module.Over):
+    with pytest.raises(module.ShortRunEnd):
         next(train)
 
 
@@ -198,12 +198,12 @@ def test_after_its_end_a_short_run_gives_no_batch_of_any_part(harness):
     next(module.batches("val"))
     next(module.batches("train"))
     for part in ("train", "val", "train"):
-        with pytest.raises(module.Over):
+        with pytest.raises(module.ShortRunEnd):
             next(module.batches(part))
 
 
 def test_the_end_of_a_short_run_is_no_exception_that_a_candidate_may_mean_to_catch(harness):
-    over = harness().Over
+    over = harness().ShortRunEnd
     assert issubclass(over, BaseException)
     assert not issubclass(over, Exception | SystemExit | KeyboardInterrupt)
 

@@ -83,7 +83,7 @@ def test_an_object_whose_constructor_takes_something_else_is_built_from_its_attr
     ids=["module", "array", "int keys", "set", "bytes", "complex", "object", "list of types"],
 )
 def test_what_is_not_plain_is_not_rebuildable(value):
-    with pytest.raises(train_job.Unfit) as unfit:
+    with pytest.raises(train_job.ContractViolation) as unfit:
         train_job.plain(value)
     assert unfit.value.args[0] == "not_rebuildable"
 
@@ -117,7 +117,7 @@ def test_two_numbers_are_a_report(value, pair):
     ids=str,
 )
 def test_anything_else_breaks_the_contract(value):
-    with pytest.raises(train_job.Unfit) as unfit:
+    with pytest.raises(train_job.ContractViolation) as unfit:
         train_job.reported_pair(value)
     status, reason = unfit.value.args
     assert status == "contract"
@@ -225,7 +225,7 @@ class Net(torch.nn.Module):
 def watched():
     """A class like Net of its own, and the list in which the last trained one is kept."""
     net = type("GPT", (Net,), {})
-    return net, train_job.watch(net)[0]
+    return net, train_job.record_models(net)[0]
 
 
 def test_the_model_that_was_made_last_is_the_result_while_none_has_trained(watched):
@@ -284,7 +284,7 @@ def test_the_model_inside_its_wrappers_is_found(wrap):
 
 @pytest.mark.parametrize("given", [None, torch.nn.Linear(1, 1), "model", {}], ids=str)
 def test_what_holds_no_model_breaks_the_contract(given):
-    with pytest.raises(train_job.Unfit) as unfit:
+    with pytest.raises(train_job.ContractViolation) as unfit:
         train_job.unwrap(given, Net)
     assert unfit.value.args[0] == "contract"
 

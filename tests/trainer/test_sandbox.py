@@ -12,7 +12,7 @@ import pytest
 
 from evo.evaluator import Batches, Limits
 from evo.status import Status
-from evo.trainer.batch_feed import Feed
+from evo.trainer.batch_feed import BatchFeed
 from evo.trainer.failure import crash
 from evo.trainer.isolation import clear_leftovers
 from evo.trainer.isolation.process import Process
@@ -88,7 +88,7 @@ def test_a_batch_larger_than_a_pipe_reaches_a_training_whole(device):
         "job.json": json.dumps(job),
         "harness.py": (Sandbox.inside() / "harness.py").read_text(),
     }
-    feed = Feed(tokens, 64, 1024, 1, Batches(), lambda: tokens["val"][None, :1])
+    feed = BatchFeed(tokens, 64, 1024, 1, Batches(), lambda: tokens["val"][None, :1])
     with Sandbox(device, Limits()) as sandbox:
         for name, text in files.items():
             sandbox.scratch.write(name, text)

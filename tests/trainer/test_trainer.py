@@ -12,9 +12,9 @@ from safetensors.numpy import load_file
 
 from evo.status import Status
 from evo.trainer.actor import TrainerActor
-from evo.trainer.batch_feed import Feed
+from evo.trainer.batch_feed import BatchFeed
 from evo.trainer.device import Device
-from evo.trainer.job import Rung
+from evo.trainer.job import EarlyStop
 from evo.trainer.scratch import Scratch
 from evo.trainer.trainer import Trainer
 
@@ -483,9 +483,9 @@ def test_weights_that_are_something_else_are_not_rebuildable(judge, instead):
     assert (judgement.status, judgement.val_loss) == (Status.NOT_REBUILDABLE, None)
 
 
-# ---- the rung ----
+# ---- the early-stopping step ----
 
-ABOVE = {"rung": Rung(step=2, loss=0.5, of=9)}
+ABOVE = {"early_stop": EarlyStop(step=2, loss=0.5, of=9)}
 UNKNOWN = ("val_loss", "test_loss", "text_se", "bits_per_byte", "reported_vloss", "reported_elapsed_min", "n_params")
 
 
@@ -506,7 +506,7 @@ def test_a_losing_training_is_stopped_at_its_rung_whether_it_goes_on_or_has_ende
 
 
 def test_a_training_below_its_rung_is_judged_as_without_one(judge, honest, saving):
-    judgement = judge(end=saving, job={"rung": Rung(step=2, loss=honest.early_stop_loss, of=9)})
+    judgement = judge(end=saving, job={"early_stop": EarlyStop(step=2, loss=honest.early_stop_loss, of=9)})
     assert without_clocks(judgement) == without_clocks(honest)
 
 
@@ -549,7 +549,7 @@ def test_nothing_of_heldout_or_test_is_among_what_a_training_is_given_before_its
 ):
     """Then, like the model server, it gets windows to answer: one request of them, and none of `test`."""
     written, fed, probes = {}, [], []
-    write, answer = Scratch.write, Feed.answer
+    write, answer = Scratch.write, BatchFeed.answer
 
     def writing(self, name, content):
         written.setdefault(name, []).append(content if isinstance(content, bytes) else content.encode())
@@ -561,7 +561,7 @@ def test_nothing_of_heldout_or_test_is_among_what_a_training_is_given_before_its
         return answered
 
     monkeypatch.setattr(Scratch, "write", writing)
-    monkeypatch.setattr(Feed, "answer", answering)
+    monkeypatch.setattr(BatchFeed, "answer", answering)
     assert judge().status == Status.OK
     assert set(written) == {"train_mps.py", "model.py", "harness.py", "job.json", "out/weights.safetensors"}
     parts = {

@@ -59,14 +59,14 @@ def _mixer(name: str) -> str:
 EDITS = (
     Edit(
         name="qk_norm",
-        says="Queries and keys are scaled to unit mean square before they meet, so that attention logits stay bounded.",
+        description="Queries and keys are scaled to unit mean square before they meet, so that attention logits stay bounded.",
         words=("query", "norm", "attention", "stability", "geometry", "angle"),
         mark=(MODEL, r"q, k = F\.rms_norm\(q,"),
         ways=((on_heads("q, k = F.rms_norm(q, (self.head_dim,)), F.rms_norm(k, (self.head_dim,))"),),),
     ),
     Edit(
         name="single_kv_head",
-        says="All query heads share a single head of keys and values.",
+        description="All query heads share a single head of keys and values.",
         words=("latent attention", "grouped", "efficien", "flashattention", "memory", "multihead"),
         mark=(MODEL, r"\.expand\(B, self\.n_head, T, self\.head_dim\)"),
         ways=(
@@ -80,7 +80,7 @@ EDITS = (
     ),
     Edit(
         name="latent_kv",
-        says="Keys and values are expanded from a shared latent vector of a quarter of the width.",
+        description="Keys and values are expanded from a shared latent vector of a quarter of the width.",
         words=("latent attention", "mla", "low-rank", "compress", "latent", "information theory"),
         mark=(MODEL, r"self\.c_latent = "),
         ways=(
@@ -102,7 +102,7 @@ EDITS = (
     ),
     Edit(
         name="fewer_heads",
-        says="Half as many attention heads, each twice as wide.",
+        description="Half as many attention heads, each twice as wide.",
         words=("multihead", "heads", "architecture search", "simplic"),
         mark=(MODEL, r"n_head: int = \d+ // 2$"),
         unless=SIZED,
@@ -111,7 +111,7 @@ EDITS = (
     ),
     Edit(
         name="attention_gate",
-        says="Each head's output is scaled by a gate that reads the token it is for.",
+        description="Each head's output is scaled by a gate that reads the token it is for.",
         words=("gate", "sparsity", "interpretab", "circuit", "heads", "attention", "optics"),
         mark=(MODEL, r"self\.c_gate = "),
         ways=(
@@ -129,7 +129,7 @@ EDITS = (
     ),
     Edit(
         name="value_residual",
-        says="Every layer mixes the first layer's values into its own, by a learned share.",
+        description="Every layer mixes the first layer's values into its own, by a learned share.",
         words=("value", "superposition", "memory", "residual", "path", "conservation"),
         mark=(MODEL, r"self\.share = nn\.Parameter"),
         ways=(
@@ -150,7 +150,7 @@ EDITS = (
     ),
     Edit(
         name="value_embeddings",
-        says="Every other layer adds a second embedding of the token itself to its values.",
+        description="Every other layer adds a second embedding of the token itself to its values.",
         words=("value", "memory module", "superposition", "memory", "knowledge"),
         mark=(MODEL, r"self\.value_embedding = None"),
         ways=(
@@ -174,7 +174,7 @@ EDITS = (
     ),
     Edit(
         name="causal_convolution",
-        says="Every other layer mixes the last eight tokens by a gated convolution instead of attention.",
+        description="Every other layer mixes the last eight tokens by a gated convolution instead of attention.",
         words=("state space", "convolution", "local", "efficien", "signal", "differential equation", "kinematic"),
         mark=(MODEL, r"^class CausalConvolution\b"),
         unless=_MIXED,
@@ -182,7 +182,7 @@ EDITS = (
     ),
     Edit(
         name="gated_average",
-        says="Every other layer carries a decaying average of the past instead of attention.",
+        description="Every other layer carries a decaying average of the past instead of attention.",
         words=("state space", "state transition", "recurren", "dynamical", "decay", "differential equation", "motion"),
         mark=(MODEL, r"^class GatedAverage\b"),
         unless=_MIXED,

@@ -16,7 +16,7 @@ _CLIP = "        torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)\n
 EDITS = (
     Edit(
         name="weight_average",
-        says="The result is a running average of the weights, which validation looks at too.",
+        description="The result is a running average of the weights, which validation looks at too.",
         words=("averag", "path integral", "forgetting", "sum over", "summing", "meta optim", "statistical"),
         mark=(TRAIN, r"harness\.keep\(averaged\)"),
         ways=tuple(
@@ -42,7 +42,7 @@ EDITS = (
     ),
     Edit(
         name="lookahead",
-        says="Every fifth step the weights go back half-way to where they were five steps before.",
+        description="Every fifth step the weights go back half-way to where they were five steps before.",
         words=("lookahead", "meta optim", "forgetting", "pendulum", "path", "averag", "game theory"),
         mark=(TRAIN, r"^    anchors = "),
         ways=tuple(
@@ -60,7 +60,7 @@ EDITS = (
     ),
     Edit(
         name="no_clip",
-        says="Gradients are no longer clipped.",
+        description="Gradients are no longer clipped.",
         words=("clip", "simplic", "dynamical", "constraint"),
         mark=(TRAIN, r"\A(?![\s\S]*clip_grad_norm_)[\s\S]*optimizer\.step\(\)"),
         ways=((removed(TRAIN, _CLIP, "train"),),),
@@ -68,7 +68,7 @@ EDITS = (
     ),
     Edit(
         name="tight_clip",
-        says="Gradients are clipped at a quarter of the norm.",
+        description="Gradients are clipped at a quarter of the norm.",
         words=("clip", "bounded", "convex", "stability", "constraint"),
         mark=(TRAIN, r"^grad_clip = [\d.]+ / 4$"),
         ways=((parameter("grad_clip", r"\1 / 4"),),),
@@ -76,7 +76,7 @@ EDITS = (
     ),
     Edit(
         name="gradient_noise",
-        says="Gradients get a little noise that fades with time, as in Langevin dynamics.",
+        description="Gradients get a little noise that fades with time, as in Langevin dynamics.",
         words=("monte carlo", "stochastic", "sampling", "brownian", "statistical mechanics", "quantum tunneling"),
         mark=(TRAIN, r"p\.grad\.add_\("),
         ways=(
@@ -94,7 +94,7 @@ EDITS = (
     ),
     Edit(
         name="no_weight_decay",
-        says="No weight decays.",
+        description="No weight decays.",
         words=("weight decay", "conservation", "forgetting", "energy"),
         mark=(TRAIN, r"^weight_decay = 0\.0$"),
         ways=((parameter("weight_decay", "0.0"),),),
@@ -102,7 +102,7 @@ EDITS = (
     ),
     Edit(
         name="cautious_weight_decay",
-        says="Ten times the weight decay, and only where the step itself already moves a weight towards zero.",
+        description="Ten times the weight decay, and only where the step itself already moves a weight towards zero.",
         words=("weight decay", "weight repair", "meta optim", "regulari", "convex"),
         mark=(TRAIN, r"^cautious_decay = "),
         ways=(

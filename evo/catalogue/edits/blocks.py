@@ -6,7 +6,7 @@ from evo.catalogue.edits.insertion import SIZED, in_block, on_stream, size
 EDITS = (
     Edit(
         name="half_depth",
-        says="Half as many blocks.",
+        description="Half as many blocks.",
         words=("efficien", "architecture search", "simplic", "growing", "depth", "pruning"),
         mark=(MODEL, r"n_layer: int = \d+ // 2$"),
         unless=SIZED,
@@ -14,7 +14,7 @@ EDITS = (
     ),
     Edit(
         name="fewer_wider",
-        says="Half as many blocks, each half as wide again.",
+        description="Half as many blocks, each half as wide again.",
         words=("architecture search", "growing", "width", "architecture", "random matrix"),
         mark=(MODEL, r"n_embd: int = \d+ \* 3 // 2$"),
         unless=SIZED,
@@ -27,7 +27,7 @@ EDITS = (
     ),
     Edit(
         name="parallel_branches",
-        says="Attention and MLP of a block read the same stream and are added together.",
+        description="Attention and MLP of a block read the same stream and are added together.",
         words=("flashattention", "efficien", "parallel", "von neumann architecture", "path", "superposition"),
         mark=(MODEL, r"^        x = x \+ .*self\.attn\(.* \+ .*self\.mlp\("),
         ways=(
@@ -44,7 +44,7 @@ EDITS = (
     ),
     Edit(
         name="residual_gates",
-        says="Each branch of a block enters by a gate that starts at zero, so that the network grows as it learns.",
+        description="Each branch of a block enters by a gate that starts at zero, so that the network grows as it learns.",
         words=("growing", "evolving", "gate", "rezero", "residual", "infinitesimal", "inertia"),
         mark=(MODEL, r"self\.gates = nn\.Parameter"),
         ways=(
@@ -57,7 +57,7 @@ EDITS = (
     ),
     Edit(
         name="dropout",
-        says="In training a tenth of the embeddings' channels and of the attention's output is dropped.",
+        description="In training a tenth of the embeddings' channels and of the attention's output is dropped.",
         words=("dropout", "probability", "statistical", "monte carlo", "regulari", "forgetting"),
         mark=(MODEL, r"F\.dropout\(self\.c_proj\(y\)"),
         ways=(

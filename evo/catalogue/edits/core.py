@@ -52,7 +52,7 @@ class Edit:
 
     name: str
     """Name in snake_case, shown in the first line of an answer."""
-    says: str
+    description: str
     """Sentence in the answer that describes the edit."""
     words: tuple[str, ...]
     """Prefixes of words and phrases, in lower case, that match the edit to the text of a persona."""

@@ -6,7 +6,7 @@ from evo.catalogue.edits.insertion import in_block, in_gpt, on_block_input, on_s
 EDITS = (
     Edit(
         name="bigram_hash",
-        says="A hashed embedding of each token with the one before it is added to the stream.",
+        description="A hashed embedding of each token with the one before it is added to the stream.",
         words=("tokeniz", "bigram", "structure", "combinator", "number theory", "discrete", "retrieval"),
         mark=(MODEL, r"self\.bigram = nn\.Embedding"),
         ways=(
@@ -24,7 +24,7 @@ EDITS = (
     ),
     Edit(
         name="smear_gate",
-        says="Each token may take in a gated share of the embedding of the token before it.",
+        description="Each token may take in a gated share of the embedding of the token before it.",
         words=("smear", "circuit", "feature design", "induction", "neighbour", "tokeniz", "kinematic"),
         mark=(MODEL, r"self\.smear = nn\.Linear"),
         ways=(
@@ -36,7 +36,7 @@ EDITS = (
     ),
     Edit(
         name="input_shortcut",
-        says="Every block sees the embeddings again, mixed in by two learned numbers.",
+        description="Every block sees the embeddings again, mixed in by two learned numbers.",
         words=("superposition", "memory", "shortcut", "path", "residual", "inertia", "graph theory"),
         mark=(MODEL, r"self\.shortcut = nn\.Parameter"),
         ways=(
@@ -49,7 +49,7 @@ EDITS = (
     ),
     Edit(
         name="unet_skips",
-        says="Outputs of the first half of the blocks are added in the second half, mirrored and by learned weights.",
+        description="Outputs of the first half of the blocks are added in the second half, mirrored and by learned weights.",
         words=("u-net", "topolog", "circuit", "graph theory", "bridge", "skip", "mirror"),
         mark=(MODEL, r"self\.skips = nn\.Parameter"),
         ways=(
@@ -82,7 +82,7 @@ EDITS = (
     ),
     Edit(
         name="token_dropout",
-        says="In training one embedding in twenty is blanked.",
+        description="In training one embedding in twenty is blanked.",
         words=("sampling", "probability", "monte carlo", "dropout", "random", "forgetting"),
         mark=(MODEL, r"torch\.rand_like\(x\[\.\.\., :1\]\)"),
         ways=(
@@ -99,7 +99,7 @@ EDITS = (
     ),
     Edit(
         name="untied_head",
-        says="The output head gets weights of its own instead of the token embedding's.",
+        description="The output head gets weights of its own instead of the token embedding's.",
         words=("head", "untied", "superposition", "symmetr"),
         mark=(
             MODEL,

@@ -20,15 +20,15 @@ _SMALL = "nn.init.normal_(p, mean=0.0, std=0.02 / math.sqrt(2 * config.n_layer))
 _WORDS = ("initialis", "initializ", "weight repair", "numerical analysis", "random matrix")
 
 
-def _init(name: str, says: str, words: tuple[str, ...], weight: float = 1.0) -> Edit:
+def _init(name: str, description: str, words: tuple[str, ...], weight: float = 1.0) -> Edit:
     mark, ways = marked(MODEL, _DRAWN[name]), choices(MODEL, _DRAWN, name)
-    return Edit(name=name, says=says, words=(*_WORDS, *words), mark=mark, ways=ways, weight=weight)
+    return Edit(name=name, description=description, words=(*_WORDS, *words), mark=mark, ways=ways, weight=weight)
 
 
 EDITS = (
     Edit(
         name="zero_projections",
-        says="Output projections start at zero, so that every block starts as the identity.",
+        description="Output projections start at zero, so that every block starts as the identity.",
         words=(*_WORDS, "identity", "growing"),
         mark=(MODEL, r"nn\.init\.zeros_\(p\)"),
         ways=((swap(MODEL, _SMALL, "nn.init.zeros_(p)"),),),

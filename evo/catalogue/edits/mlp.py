@@ -64,10 +64,10 @@ class RoundedLinear(nn.Linear):
 _ACTIVATION_WORDS = ("activation", "norms and activation")
 
 
-def _activation(name: str, says: str, words: tuple[str, ...], weight: float = 1.0) -> Edit:
+def _activation(name: str, description: str, words: tuple[str, ...], weight: float = 1.0) -> Edit:
     return Edit(
         name=name,
-        says=says,
+        description=description,
         words=(*_ACTIVATION_WORDS, *words),
         mark=marked(MODEL, _ACTIVATIONS[name]),
         ways=choices(MODEL, _ACTIVATIONS, name),
@@ -89,7 +89,7 @@ EDITS = (
     ),
     Edit(
         name="swiglu",
-        says="The MLP is gated: one half of its hidden layer, through SiLU, scales the other.",
+        description="The MLP is gated: one half of its hidden layer, through SiLU, scales the other.",
         words=(*_ACTIVATION_WORDS, "gate", "swiglu", "gating", "interaction"),
         mark=marked(MODEL, _SWIGLU),
         ways=tuple(
@@ -98,7 +98,7 @@ EDITS = (
     ),
     Edit(
         name="mixture_of_experts",
-        says="Four experts stand in for each MLP; every token goes to one, and a small term keeps their loads even.",
+        description="Four experts stand in for each MLP; every token goes to one, and a small term keeps their loads even.",
         words=("mixture of experts", "moe", "expert", "routing", "path", "game theory", "gravitation"),
         mark=(MODEL, r"^class Experts\b"),
         ways=(
@@ -116,7 +116,7 @@ EDITS = (
     ),
     Edit(
         name="rounded_weights",
-        says="Weights in the blocks are rounded to 15 levels as they are used; gradients pass straight through.",
+        description="Weights in the blocks are rounded to 15 levels as they are used; gradients pass straight through.",
         words=("quantization", "quantisation", "precision", "numerical", "information theory", "quantum"),
         mark=(MODEL, r"^class RoundedLinear\b"),
         ways=(

@@ -13,7 +13,7 @@ class RMSNorm(nn.Module):
 EDITS = (
     Edit(
         name="rms_norm",
-        says="Layer norms become RMS norms without parameters.",
+        description="Layer norms become RMS norms without parameters.",
         words=("norm", "rms", "simplic", "scale", "conservation"),
         mark=(MODEL, r"^class RMSNorm\b"),
         ways=(
@@ -28,7 +28,7 @@ EDITS = (
     ),
     Edit(
         name="embedding_norm",
-        says="Embeddings are scaled to unit mean square before the first block.",
+        description="Embeddings are scaled to unit mean square before the first block.",
         words=("norm", "scale", "functional analysis"),
         mark=(MODEL, r"x = F\.rms_norm\(x, \(self\.config\.n_embd,\)\)"),
         ways=((on_stream("x = F.rms_norm(x, (self.config.n_embd,))"),),),
@@ -36,14 +36,14 @@ EDITS = (
     ),
     Edit(
         name="logit_softcap",
-        says="Logits are held between -15 and 15 by a hyperbolic tangent.",
+        description="Logits are held between -15 and 15 by a hyperbolic tangent.",
         words=("softcap", "bounded", "norm", "stability", "interpretab", "head"),
         mark=(MODEL, r"15\.0 \* torch\.tanh\(logits"),
         ways=((after(MODEL, r"logits = self\.lm_head\(x\)", 8, "logits = 15.0 * torch.tanh(logits / 15.0)", "GPT"),),),
     ),
     Edit(
         name="weight_norm_clamp",
-        says="After each step no row of a block's matrices may be longer than 0.3.",
+        description="After each step no row of a block's matrices may be longer than 0.3.",
         words=("weight repair", "conservation", "invariant", "convex", "constraint", "norm"),
         mark=(TRAIN, r"longest_row"),
         ways=(

@@ -9,7 +9,7 @@ _WORDS = ("objective", "loss function", "alternative objective")
 EDITS = (
     Edit(
         name="z_loss",
-        says="In training a small term keeps the logarithm of the softmax's sum near zero.",
+        description="In training a small term keeps the logarithm of the softmax's sum near zero.",
         words=(*_WORDS, "forgetting", "partition", "statistical", "stability", "precision"),
         mark=(MODEL, r"torch\.logsumexp\(logits"),
         ways=(
@@ -25,7 +25,7 @@ EDITS = (
     ),
     Edit(
         name="label_smoothing",
-        says="In training a twentieth of the target's mass is spread over all tokens.",
+        description="In training a twentieth of the target's mass is spread over all tokens.",
         words=(*_WORDS, "information theory", "entropy", "smooth", "probability"),
         mark=(MODEL, r"label_smoothing="),
         ways=((swap(MODEL, _LOSS, _LOSS[:-1] + ", label_smoothing=0.05 if self.training else 0.0)", "GPT"),),),
@@ -33,7 +33,7 @@ EDITS = (
     ),
     Edit(
         name="second_next_token",
-        says="In training a second branch also predicts the token after the next, from the same state.",
+        description="In training a second branch also predicts the token after the next, from the same state.",
         words=(*_WORDS, "forgetting", "predict", "future", "projectile", "multi-token", "forecast"),
         mark=(MODEL, r"self\.further = nn\.Linear"),
         ways=(

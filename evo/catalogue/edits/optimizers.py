@@ -124,9 +124,11 @@ _OPTIMIZER_WORDS = ("optimizer", "optimiser", "optimization theory", "calculus")
 _MOMENTUM_WORDS = ("laws of motion", "momentum", "motion", "gravitation", "inertia", "mechanics", "dynamical")
 
 
-def _rule(name: str, says: str, words: tuple[str, ...], weight: float, origins: tuple[str, ...] = ()) -> Edit:
+def _rule(name: str, description: str, words: tuple[str, ...], weight: float, origins: tuple[str, ...] = ()) -> Edit:
     mark, ways = marked(TRAIN, _RULES[name]), choices(TRAIN, _RULES, name, origins)
-    return Edit(name=name, says=says, words=(*_OPTIMIZER_WORDS, *words), mark=mark, ways=ways, weight=weight)
+    return Edit(
+        name=name, description=description, words=(*_OPTIMIZER_WORDS, *words), mark=mark, ways=ways, weight=weight
+    )
 
 
 EDITS = (

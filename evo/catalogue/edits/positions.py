@@ -42,7 +42,7 @@ _ROTARY_WORDS = ("rotary", "rope", "rotation", "complex", "fourier", "lie group"
 EDITS = (
     Edit(
         name="rotary",
-        says="Queries and keys are rotated by an angle that grows with position, instead of a learned position table.",
+        description="Queries and keys are rotated by an angle that grows with position, instead of a learned position table.",
         words=_ROTARY_WORDS,
         mark=(MODEL, r"^def rotate\(x"),
         ways=_rotary("base=10000.0, share=1.0")[1:],
@@ -50,21 +50,21 @@ EDITS = (
     ),
     Edit(
         name="rotary_slow_base",
-        says="Rotary positions with base 200000, so that most channels turn slowly.",
+        description="Rotary positions with base 200000, so that most channels turn slowly.",
         words=(*_ROTARY_WORDS, "astronom"),
         mark=(MODEL, r"^def rotate\(x, base=200000\.0"),
         ways=_rotary("base=200000.0, share=1.0"),
     ),
     Edit(
         name="partial_rotary",
-        says="Only half of each head's channels are rotated; the other half compares content alone.",
+        description="Only half of each head's channels are rotated; the other half compares content alone.",
         words=(*_ROTARY_WORDS, "perspective"),
         mark=(MODEL, r"^def rotate\(x, base=[\d.]+, share=0\.5"),
         ways=_rotary("base=10000.0, share=0.5"),
     ),
     Edit(
         name="fixed_waves",
-        says="Positions are fixed sines and cosines instead of a learned table.",
+        description="Positions are fixed sines and cosines instead of a learned table.",
         words=("fourier", "wave", "positional", "pendulum", "trigonometric", "optics", "superposition"),
         mark=(MODEL, r"^def waves\("),
         ways=(

@@ -36,20 +36,25 @@ def _anew(curve: str) -> Way:
     )
 
 
-def _curve(name: str, says: str, words: tuple[str, ...], weight: float = 1.0) -> Edit:
+def _curve(name: str, description: str, words: tuple[str, ...], weight: float = 1.0) -> Edit:
     ways = choices(TRAIN, _CURVES, name)
     if name != "constant_rate":
         ways += (_anew(_CURVES[name]),)
     return Edit(
-        name=name, says=says, words=(*_WORDS, *words), mark=marked(TRAIN, _CURVES[name]), ways=ways, weight=weight
+        name=name,
+        description=description,
+        words=(*_WORDS, *words),
+        mark=marked(TRAIN, _CURVES[name]),
+        ways=ways,
+        weight=weight,
     )
 
 
-def _rate(name: str, says: str, factor: str, weight: float) -> Edit:
+def _rate(name: str, description: str, factor: str, weight: float) -> Edit:
     """Return an edit that multiplies or divides the base learning rate. A new factor replaces the previous one."""
     return Edit(
         name=name,
-        says=says,
+        description=description,
         words=("learning rate", "meta optim", "optimizer", "experiment", "acceleration", "optimization theory"),
         mark=(TRAIN, rf"^learning_rate = \S+ {factor.replace('*', '[*]')}$"),
         ways=(
@@ -82,7 +87,7 @@ EDITS = (
     ),
     Edit(
         name="longer_warmup",
-        says="The learning rate warms up three times as long.",
+        description="The learning rate warms up three times as long.",
         words=("warm", "experiment", "gradual", "falling bodies", "acceleration", "growing"),
         mark=(TRAIN, r"^warmup_iters = \d+ \* 3$"),
         ways=((parameter("warmup_iters", r"\1 * 3"),),),
@@ -90,7 +95,7 @@ EDITS = (
     ),
     Edit(
         name="short_memory",
-        says="Adam forgets its squared gradients five times as fast.",
+        description="Adam forgets its squared gradients five times as fast.",
         words=("memory", "forgetting", "adam", "optimizer", "statistic"),
         mark=(TRAIN, r"^beta1, beta2 = 0\.9, 0\.95$"),
         ways=((Change(TRAIN, r"^beta1, beta2 = 0\.9, 0\.99$", "beta1, beta2 = 0.9, 0.95"),),),

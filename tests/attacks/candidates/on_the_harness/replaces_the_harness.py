@@ -17,7 +17,7 @@ def batches(part, *sizes):
         yield tokens[:, :-1], tokens[:, 1:]
 
 fake = types.ModuleType("harness")
-fake.device, fake.vocab_size, fake.kept, fake.Over = "cpu", 256, [], KeyError
+fake.device, fake.vocab_size, fake.kept, fake.ShortRunEnd = "cpu", 256, [], KeyError
 fake.batches, fake.report, fake.keep = batches, lambda *point: None, fake.kept.append
 sys.modules["harness"] = fake
 """
