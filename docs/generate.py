@@ -1,5 +1,6 @@
 """Writes docs/reference.md from the program itself: `python docs/generate.py`. A test compares."""
 
+import re
 import sys
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,30 @@ from evo.lineage.schema import TABLES
 from evo.status import Status
 
 REFERENCE = Path(__file__).parent / "reference.md"
+STATED = re.compile(r" ?Default: (.+?)\.(?= |$)")
+SETS = {
+    "generations": "generations",
+    "population": "population",
+    "seed": "seed",
+    "selection": "selection.rule",
+    "max_cost": "selection.max_cost",
+    "evaluator": "evaluator",
+    "data_path": "data.path",
+    "base_url": "model.base_url",
+    "preset": "model.preset",
+    "gguf": "model.gguf",
+    "answers_from": "model.answers_from",
+    "budget_usd": "budget.usd",
+    "budget_tokens": "budget.tokens",
+    "budget_hours": "budget.hours",
+    "budget_candidates": "budget.candidates",
+    "isolation": "isolation",
+    "device": "workers.device",
+    "slots": "workers.slots",
+}
+"""Configuration keys that options of `evo run` set. The default of such an option is the key's."""
+INHERITED = {("evo run", "data"): "the evaluator's", ("evo prompt", "evaluator"): "the configuration's"}
+"""Defaults that neither the program nor the help text states."""
 
 
 def reference() -> str:
@@ -20,6 +45,8 @@ def reference() -> str:
     parts = [
         "# Reference\n\nWritten by `python docs/generate.py` from the program; do not edit by hand.",
         "## Commands",
+        "Where an option of `evo run` sets a configuration key, the default shown is the built-in one; a configuration file or "
+        "an `EVO_*` variable changes it. `--slots 0` chooses by device, as `slots` of `[workers]` does.",
         *_commands(typer.main.get_command(app), "evo"),
         "## Configuration",
         "One TOML file in `configs/`. A flag wins over `EVO_*` (`EVO_MODEL__BASE_URL` is `base_url` of `[[model]]`), which wins "
@@ -44,15 +71,53 @@ def _commands(command, path):
         return [
             text for name, sub in subcommands.items() if not sub.hidden for text in _commands(sub, f"{path} {name}")
         ]
-    rows = []
-    for parameter in command.params:
-        if parameter.name == "help" or getattr(parameter, "hidden", False):
-            continue
-        names = ", ".join(f"`{name}`" for name in parameter.opts) if parameter.param_type_name == "option" else ""
-        rows.append(
-            (names or f"`{parameter.metavar or parameter.name.upper()}`", getattr(parameter, "help", None) or "")
-        )
-    return [f"### {path}", command.help.strip(), *([_table(("argument or option", "meaning"), rows)] if rows else [])]
+    shown = [p for p in command.params if p.name != "help" and not getattr(p, "hidden", False)]
+    has_panels = any(p.rich_help_panel for p in shown)
+    panels: dict[str, list] = {}
+    for parameter in shown:
+        is_option = parameter.param_type_name == "option"
+        panel = parameter.rich_help_panel or ("Options" if is_option else "Arguments")
+        names = parameter.opts if is_option else [parameter.metavar or parameter.name.upper()]
+        row = (", ".join(f"`{name}`" for name in names), *_default(parameter, path))
+        panels.setdefault(panel if has_panels else "", []).append(row)
+    parts = [f"### {path}", command.help.strip()]
+    for panel, rows in panels.items():
+        head = "argument" if panel == "Arguments" else "option" if panel else "argument or option"
+        parts += [*([f"**{panel}**"] if panel else []), _table((head, "default", "meaning"), rows)]
+    return parts
+
+
+def _default(parameter, path):
+    """Return the default of an option or argument, and its help text without a sentence that says the default."""
+    found = STATED.search(parameter.help or "")
+    meaning = STATED.sub("", parameter.help or "")
+    if parameter.required:
+        return "required", meaning
+    if getattr(parameter, "is_flag", False):
+        return "off", meaning
+    if parameter.default is not None:
+        return f"`{parameter.default}`" if parameter.default != "" else "unset", meaning
+    if found:
+        return found[1], meaning
+    if path == "evo resume":
+        return "the run's", meaning
+    if (path, parameter.name) in INHERITED:
+        return INHERITED[path, parameter.name], meaning
+    if parameter.name == "config":
+        return "`default`", meaning
+    if path == "evo run" and parameter.name in SETS:
+        value = _value(SETS[parameter.name])
+        return "unset" if value in (None, "") else f"`{value}`", meaning
+    return "unset", meaning
+
+
+def _value(key):
+    """Return the default of a configuration key."""
+    value = config.Config()
+    for part in key.split("."):
+        value = getattr(value, part)
+        value = value[0] if part == "model" else value
+    return value
 
 
 def _tables(name, model):
