@@ -1,8 +1,8 @@
-"""A command behind an OpenAI-compatible endpoint: the prompt on its standard input, the answer on its standard output.
+"""OpenAI-compatible endpoint for a command that reads the prompt on standard input and prints the answer.
 
-So a coding agent or a script of the user's takes the one path that every model takes. The command is the user's own and is
-trusted: it runs without a sandbox, in the folder that evo was started in. What it does not get is anything of ours: no
-terminal, no token, and of the environment only `KEPT` and what its user named.
+A coding agent or a script thus takes the same path as every model. The command belongs to the user and is trusted: it runs
+without a sandbox, in the folder in which evo was started. It gets no terminal and no token, and from the environment only
+`KEPT` and the variables that the user names.
 """
 
 import contextlib
@@ -25,39 +25,39 @@ from evo.serving.http import ChatServer
 from evo.serving.wire import Answer, Question, Refusal, content
 
 KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR")
-"""Variables that every command gets, where they are set."""
+"""Environment variables that every command gets, if they are set."""
 MAX_OUTPUT_BYTES = 4_000_000
 KEEP_ALIVE_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
-_TAIL_BYTES = 8192  # of what it says on standard error
-_HIDDEN = 8  # characters from which on the value of a named variable is no longer told
+_TAIL_BYTES = 8192  # of standard error
+_HIDDEN = 8  # values of named variables with at least so many characters are masked in output
 
 
 class CommandServer(ChatServer):
-    """Serves from construction until `close`, which kills what still runs; also a context manager.
+    """Server that runs the command once a request. It serves from construction until `close`; also a context manager.
 
-    A request that is answered is one run of the command. It ends with exit status 0 and its whole standard output is the
-    answer, nothing included; tokens are not counted, since nobody knows what it used. It is killed, with all that it
-    started and that can still be found, when its time is over, it prints too much or the client hangs up; and its process group
-    when this process is killed. While `concurrency` of them run, further requests wait; their time begins when they do.
+    With exit status 0 the whole standard output is the answer, even if it is empty. Tokens are not counted. The command and
+    its descendants are killed if it exceeds its time, prints too much or the client hangs up; its process group is also
+    killed if this process is killed. While `concurrency` commands run, further requests wait. Their time starts when their
+    command starts.
 
-    | what goes wrong | HTTP status |
+    | failure | HTTP status |
     |---|---|
-    | it ends with another exit status, or by a signal; told with the last line of its standard error | 502 |
-    | its time is over, or it prints more than `MAX_OUTPUT_BYTES`: this question's affair, so not to be asked again | 422 |
+    | another exit status, or a signal; the message has the last line of standard error | 502 |
+    | out of time, or more output than `MAX_OUTPUT_BYTES`: a retry would fail again | 422 |
 
     Args:
-        command: a program and its arguments, run without a shell.
-        timeout_seconds: of one run.
-        environment: names of variables that it gets besides `KEPT`, with the values that they have now.
-        concurrency: runs at once.
-        port: 0 for any free one.
-        token: what clients must send as their key; None for a random one.
-        model_id: the model's name.
+        command: Program and arguments, run without a shell.
+        timeout_seconds: Time limit of one run.
+        environment: Names of variables that the command gets besides `KEPT`, with their current values.
+        concurrency: Number of runs at once.
+        port: Port. 0 for any free port.
+        token: Key that clients must send. None for a random one.
+        model_id: Name of the model.
 
     Raises:
-        EvoError: there is no such command.
-        OSError: the port is taken.
+        EvoError: The command does not exist.
+        OSError: The port is taken.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class CommandServer(ChatServer):
             raise
 
     def close(self) -> None:
-        """Stop serving, and wait until every run is over; closing twice does nothing more."""
+        """Kill the running commands, stop serving and wait until every run has ended. Safe to call twice."""
         self._command.stop()
         super().close()
 
 
 class _Command:
-    """Who answers: one run of the command a question."""
+    """Responder that runs the command once a question."""
 
     def __init__(
         self, command: Sequence[str], timeout_seconds: float, names: Sequence[str], concurrency: int, model_id: str
@@ -101,7 +101,7 @@ class _Command:
         self._guard = Guard()
 
     def answer(self, question: Question) -> Answer:
-        """What the command prints when it is asked."""
+        """Return the output of the command for a question."""
         while not self._room.acquire(timeout=_LOOK_SECONDS):
             self._refuse_if_unwanted(question)
         try:
@@ -115,7 +115,7 @@ class _Command:
             self._room.release()
 
     def stop(self) -> None:
-        """Kill every run, let no other begin, and return when the last is over."""
+        """Kill every run, start no other, and return when the last run has ended."""
         self._stopped.set()
         for _ in range(self._concurrency):
             self._room.acquire()
@@ -124,10 +124,10 @@ class _Command:
         self._guard.close()
 
     def _run(self, question: Question, asked: IO[bytes], said: IO[bytes], told: IO[bytes]) -> None:
-        """Run it to its end.
+        """Run the command until it ends.
 
         Raises:
-            Refusal: it did not end well.
+            Refusal: The command failed.
         """
         streams: dict[str, Any] = {"stdin": asked, "stdout": said, "stderr": told}
         with subprocess.Popen(self._arguments, env=self._env, start_new_session=True, **streams) as process:
@@ -148,7 +148,7 @@ class _Command:
             )
 
     def _watch(self, process: "subprocess.Popen[bytes]", question: Question, said: IO[bytes]) -> None:
-        """Wait for its end, within its limits."""
+        """Wait until the command ends. Raise `Refusal` if it exceeds a limit."""
         until = time.monotonic() + self._seconds
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -168,7 +168,7 @@ class _Command:
             raise Refusal(503, "nobody waits for the answer any more", "stopped")
 
     def _shown(self, data: bytes) -> str:
-        """What it printed, without the values of the variables that its user named: keys, mostly."""
+        """Return the decoded output with the values of the named variables masked, because most are keys."""
         text = data.decode("utf-8", "replace")
         for value in self._hidden:
             text = text.replace(value, "…")
@@ -176,7 +176,7 @@ class _Command:
 
 
 def conversation(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The chat as a command reads it: a single user message verbatim, else each turn under a line that names who spoke."""
+    """Return the input for a command: a single user message verbatim, else each turn below a line with its role."""
     if len(messages) == 1 and messages[0].get("role") == "user":
         return content(messages[0])
     return (
@@ -186,10 +186,10 @@ def conversation(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _found(command: Sequence[str], env: Mapping[str, str]) -> str:
-    """The program's path.
+    """Return the path of the program.
 
     Raises:
-        EvoError: it is not there.
+        EvoError: The program does not exist.
     """
     if not command or not (path := shutil.which(command[0], path=env.get("PATH"))):
         name = repr(command[0]) if command else "an empty list"
@@ -202,7 +202,7 @@ def _found(command: Sequence[str], env: Mapping[str, str]) -> str:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Kill what is left of a run: its process group, and while it lives those below it that left the group."""
+    """Kill the process group of a run and, while the command lives, descendants that left the group."""
     below: list[psutil.Process] = []
     if process.returncode is None:
         with contextlib.suppress(psutil.Error):

@@ -1,6 +1,6 @@
-"""The header of a GGUF file: what a model says of itself. It reads the metadata up to what is wanted, and no weight.
+"""Reader of the header of a GGUF file. It reads the metadata up to the wanted entry, and no weights.
 
-The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import struct
@@ -13,17 +13,17 @@ from evo.errors import EvoError
 MAGIC = b"GGUF"
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
-_LONGEST = 1 << 24  # bytes of one text, and elements of one list
+_LONGEST = 1 << 24  # bytes of a string, elements of an array
 _MOST = 1 << 16  # entries
 
 Value = int | float | bool | str | None
 
 
 def context_length(path: Path) -> int | None:
-    """The tokens that a model was trained to read at once; None where its file does not tell.
+    """Return the context length for which a model was trained, in tokens. None if the file does not state it.
 
     Raises:
-        EvoError: it is no GGUF file, or a damaged one.
+        EvoError: The file is not GGUF, or is damaged.
     """
     try:
         with open(path, "rb") as file:
@@ -41,7 +41,7 @@ def context_length(path: Path) -> int | None:
 
 
 def _entries(file: IO[bytes]) -> Iterator[tuple[str, Value]]:
-    """Names and values in the file's order; None for a list."""
+    """Yield names and values in file order. The value of an array is None."""
     version, _, count = _unpack(file, "IQQ")
     if version not in (2, 3):
         raise ValueError(f"expected GGUF version 2 or 3, found {version}")

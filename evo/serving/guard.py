@@ -1,7 +1,7 @@
-"""The process that outlives a killed server for a moment, and ends the process groups that it left behind.
+"""Guard process that kills the process groups of a server after the server was killed.
 
-Run as a program, it imports nothing of evo. Each line on standard input is `+` or `-` and the number of a group that began or
-ended; when standard input ends, which the death of whoever writes it makes it do, the groups that are left are killed.
+Run as a script, it imports nothing of evo. Each line on standard input is `+` or `-` followed by the number of a process
+group that started or ended. Standard input ends when the server closes it or dies. The guard then kills the remaining groups.
 """
 
 import contextlib
@@ -13,22 +13,22 @@ from subprocess import PIPE, Popen
 
 
 class Guard:
-    """Such a process, from construction until `close`."""
+    """The guard process, from construction until `close`."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-I", str(Path(__file__).resolve())]
         self._process = Popen(command, stdin=PIPE, env={}, start_new_session=True)
 
     def began(self, group: int) -> None:
-        """Kill this group, should we be killed."""
+        """Add a process group that the guard kills if this process dies."""
         self._tell(f"+{group}\n")
 
     def ended(self, group: int) -> None:
-        """It is over: its number may be another's soon."""
+        """Remove an ended process group, because the system may reuse its number."""
         self._tell(f"-{group}\n")
 
     def close(self) -> None:
-        """End it; closing twice does nothing more."""
+        """End the guard process. Safe to call twice."""
         with contextlib.suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -36,12 +36,12 @@ class Guard:
 
     def _tell(self, line: str) -> None:
         if self._process.stdin is not None:
-            with contextlib.suppress(OSError, ValueError):  # it was ended, or closed
+            with contextlib.suppress(OSError, ValueError):  # the guard has ended or is closed
                 os.write(self._process.stdin.fileno(), line.encode())
 
 
 def main() -> None:
-    """Read until the end, then kill."""
+    """Read standard input until it ends, then kill the remaining groups."""
     groups: set[int] = set()
     for line in sys.stdin:
         (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))

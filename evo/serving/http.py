@@ -1,12 +1,11 @@
-"""One OpenAI-compatible HTTP server on this machine's loopback address, with one responder behind it.
+"""OpenAI-compatible HTTP server on the loopback address, with one responder behind it.
 
-Whoever has no token costs it little: the connections, the bytes and the seconds that a client gets are limited. It
-writes no file and knows nothing of what its responder does.
+Connections, bytes and seconds a client are limited, so a client without the token costs little. The server writes no file.
 
-While a streamed answer is awaited, a server that was told to sends an SSE comment (a line that begins with a colon) every
-few seconds: so a client's read timeout is about silence, not about how long an answer takes. The role is sent only when
-the text is there. Before the first comment a refusal has its own HTTP status; after it, it is an event with an
-`error`, which the openai client raises as an APIError.
+If `keep_alive_seconds` is set, the server sends an SSE comment (a line that begins with a colon) at that interval while a
+streamed answer is awaited. So the read timeout of a client limits silence, not the time of the whole answer. The role is sent
+only when the text is ready. Before the first comment, a refusal has its own HTTP status. After it, a refusal is an event with
+an `error`, which the openai client raises as an APIError.
 """
 
 import contextlib
@@ -30,23 +29,23 @@ MAX_REQUEST_BYTES = 4_000_000
 MAX_HEAD_BYTES = 32_768
 MAX_CONNECTIONS = 256
 READ_SECONDS = 60.0
-"""In which a connection must bring its next request whole; it is closed where it does not."""
+"""Time within which a connection must send its next whole request. Else it is closed."""
 LOOK_SECONDS = 0.5
-"""How often it is looked whether a client that waits is still there."""
-_DRAINED_BYTES = 64_000_000  # of a request that is refused unread, so that its sender can hear so
+"""Interval of the check whether a waiting client is still connected."""
+_DRAINED_BYTES = 64_000_000  # read from a refused request, so that its sender receives the refusal
 
 
 class ChatServer:
-    """A server that serves from construction until `close`; also a context manager.
+    """HTTP server that serves from construction until `close`; also a context manager.
 
     Args:
-        responder: who answers.
-        port: 0 for any free one.
-        token: what clients must send as their key; None for a random one.
-        keep_alive_seconds: of silence in a stream before a comment is sent; None for no comments.
+        responder: Responder that answers the requests.
+        port: Port. 0 for any free port.
+        token: Key that clients must send. None for a random one.
+        keep_alive_seconds: Silence in a stream before a comment is sent. None for no comments.
 
     Raises:
-        OSError: the port is taken.
+        OSError: The port is taken.
     """
 
     def __init__(
@@ -63,11 +62,11 @@ class ChatServer:
 
     @property
     def requests(self) -> int:
-        """Chat requests with the right token so far that were understood, those that were refused included."""
+        """Return the number of valid chat requests with the right token so far, refused ones included."""
         return self._server.requests
 
     def close(self) -> None:
-        """Stop serving; closing twice does nothing more."""
+        """Stop serving. Safe to call twice."""
         self._server.closed = True
         if self._thread.is_alive():
             self._server.shutdown()
@@ -96,21 +95,21 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, if there is room for one more."""
+        """Serve a connection if fewer than `MAX_CONNECTIONS` are open, else close it."""
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Make room again, however it ended."""
+        """Serve a connection and release its place afterwards."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._room.release()
 
     def service_actions(self) -> None:
-        """Between two polls: end the connections that are too slow."""
+        """Close connections that exceeded `READ_SECONDS`. Called between two polls."""
         now = time.monotonic()
         for connection, until in list(self.read_by.items()):
             if now > until:
@@ -119,10 +118,10 @@ class _Server(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are their own affair."""
+        """Ignore errors of clients that hang up."""
 
     def ask(self, question: Question) -> "Future[Answer]":
-        """Count a request and have it answered, on a thread that holds up neither its connection nor the end."""
+        """Count a request and start its answer on a daemon thread. Return the future answer."""
         with self._lock:
             self.requests += 1
         asked: Future[Answer] = Future()
@@ -139,7 +138,7 @@ class _Server(ThreadingHTTPServer):
         return asked
 
     def failure(self, error: Exception) -> Refusal:
-        """What a client is told of an error of ours."""
+        """Return the refusal for an internal error."""
         return Refusal(500, f"the {self.responder.model_id} failed: {type(error).__name__}: {error}", "internal")
 
 
@@ -152,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     _streaming = False  # whether the head of a stream was sent
 
     def handle_one_request(self) -> None:
-        """From the last answer on, the next request has its time."""
+        """Handle one request, with a time limit for its arrival."""
         self.server.read_by[self.connection] = time.monotonic() + READ_SECONDS
         try:
             super().handle_one_request()
@@ -160,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.read_by.pop(self.connection, None)
 
     def parse_request(self) -> bool:
-        """A request on a connection that was kept open past the server's end is not answered; a head is of a limited size."""
+        """Parse a request head of limited size. Refuse requests on connections that outlived the server."""
         if self.server.closed:
             self.close_connection = True
             return False
@@ -180,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile = body
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self._serve({"/v1/models": self._models, f"/v1/models/{self.server.responder.model_id}": self._model})
@@ -189,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve({"/v1/chat/completions": self._chat})
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the standard library refuses gets the same envelope as the rest."""
+        """Send errors of the standard library in the same envelope as all others."""
         self.close_connection = True
         self._send_json(code, Refusal(code, message or "expected a request over HTTP/1.1", "bad_request").body())
 
@@ -220,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(refusal.status, refusal.body(), refusal.headers)
 
     def _length(self) -> int:
-        """Of the body, in bytes."""
+        """Return the length of the body in bytes."""
         length = self.headers.get("Content-Length", "0" if self.command == "GET" else "")
         if not length.isdecimal() or len(length) > 18:
             self.close_connection = True
@@ -231,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         return int(length)
 
     def _check_token(self, length: int) -> None:
-        """Before the body is kept: only who has the token is read."""
+        """Check the token before the body is stored."""
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         right = hmac.compare_digest(token.strip().encode("utf-8", "replace"), self.server.token.encode())
         if scheme.lower() != "bearer" or not right:
@@ -239,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(401, "expected this server's token as the API key", "invalid_api_key")
 
     def _drain(self, length: int) -> None:
-        """Read past a body that is not wanted, and close after the answer."""
+        """Discard the body of a refused request and close the connection after the answer."""
         self.close_connection = True
         left = min(length, _DRAINED_BYTES)
         while left and (piece := self.rfile.read(min(left, 65536))):
@@ -271,7 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(200, completion(head, answer))
 
     def _awaited(self, question: Question) -> Answer:
-        """The answer, when it is there; a client that hung up meanwhile is not waited for."""
+        """Wait for the answer. Stop waiting if the client hangs up."""
         asked, pause = self.server.ask(question), self.server.keep_alive_seconds
         said = time.monotonic()
         while not wait([asked], timeout=LOOK_SECONDS if pause is None else min(LOOK_SECONDS, pause)).done:
@@ -287,7 +286,7 @@ class _Handler(BaseHTTPRequestHandler):
         return asked.result()
 
     def _reset(self) -> None:
-        """Close so that the client sees its connection reset, not an answer."""
+        """Close the connection so that the client sees a reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
 
@@ -304,13 +303,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _send_events(self, *events: str) -> None:
-        """The last of a stream."""
+        """Send the end of a stream."""
         for event in events:
             self._send_piece(f"data: {event}\n\n".encode())
         self.wfile.write(b"0\r\n\r\n")
 
     def _send_piece(self, data: bytes) -> None:
-        """A piece of a stream, after its head."""
+        """Send a piece of a stream, after the head if it is the first."""
         if not self._streaming:
             self._streaming = True
             self.send_response(200)
@@ -321,7 +320,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _hung_up(connection: socket.socket) -> bool:
-    """Whether the other side closed; one that only says that it will send no more counts as well."""
+    """Return whether the client closed the connection or its sending side."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     try:

@@ -1,8 +1,8 @@
-"""A model file served on this machine: llama.cpp's own OpenAI-compatible server, in a process of its own.
+"""Server for a local GGUF model: llama.cpp's OpenAI-compatible server in a child process.
 
-It comes from the extra `local` (xllamacpp). Its process ends with ours, however ours ends, and is started again where it ends
-by itself: a system short of memory takes the largest first. The token is made here and told to it through a pipe, so it stands
-in no argument, no environment and no file.
+It needs the extra `local` (xllamacpp). The child ends when this process ends, for whatever reason. If the child ends by
+itself, for example because the system is out of memory, it is restarted. The token is created here and passed through a pipe,
+so no argument, environment variable or file holds it.
 """
 
 import contextlib
@@ -27,48 +27,49 @@ from evo.errors import EvoError
 from evo.serving.gguf import context_length
 
 MOST_CONTEXT = 16_384
-"""Tokens of context where none is asked for: a model that was trained for more would take memory for it."""
+"""Largest default context in tokens. A larger context takes more memory."""
 START_SECONDS = 300.0
-"""In which a model must be loaded."""
+"""Time limit for loading a model, in seconds."""
 RESTARTS = 3
-"""Times in short order that it is started again, on its port, where it ended unasked."""
+"""Number of restarts in short order, on the same port, after the server ended by itself."""
 _PAUSE_SECONDS = 1.0
-"""Before the first of them; four times as long before each next."""
+"""Delay before the first restart. Each further delay is four times as long."""
 _LONG_SECONDS = 600.0
-"""After so many of serving, what ended is not counted with what ended before."""
+"""After serving for so long, the count of restarts begins anew."""
 _STOP_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 _TOLD_LINES = 5
 _KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
 _KEPT_PREFIXES = ("CUDA_", "HIP_", "ROCR_", "GGML_", "VK_", "OMP_", "KMP_")
-"""What the process gets of the environment: what finds libraries and devices, and no credential."""
+"""Environment variables for the child: those that locate libraries and devices, and no credentials."""
 _SHARING = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that wait for each other sleep. Where trainings want the same cores, threads that spin keep them from the one that is
-waited for: a model of 0.5 billion parameters on two busy cores then gave 1 to 3 tokens a second, and so gives 13 to 33.
+"""Makes waiting threads sleep. Spinning threads take the cores from trainings and from the thread they wait for.
+
+A model with 0.5 billion parameters on two busy cores gave 1 to 3 tokens a second with spinning threads, 13 to 33 without.
 """
 
 
 class LocalModel:
     """A GGUF model that is served while the `with` block runs.
 
-    Its threads compute beside the trainings, on the same cores: give fewer where those should not be slowed down.
+    Its threads share the cores with the trainings. Use fewer threads to slow the trainings down less.
 
     Args:
-        gguf: the model's file; of one that is split, the first.
-        port: 0 for any free one.
-        context: tokens of prompt and answer together; None for what the model was trained for, at most `MOST_CONTEXT`.
-        threads: None for one a physical core that this process may use.
-        parallel: requests at once; each has the whole `context`, and memory for it is taken at the start.
+        gguf: File of the model. For a split model, the first file.
+        port: Port. 0 for any free port.
+        context: Tokens of prompt and answer together. None for the length the model was trained for, at most `MOST_CONTEXT`.
+        threads: Number of threads. None for one a physical core that this process may use.
+        parallel: Number of requests at once. Each has the whole `context`; its memory is allocated at the start.
 
     Attributes:
-        base_url: of the endpoint, once it is served.
-        token: the key that it wants.
-        model_id: the model's name, its file's without the ending.
-        context_length: tokens of prompt and answer together, as the server says.
-        failure: empty while it serves; after it ended unasked too often, what it said last.
+        base_url: Address of the endpoint, set once it serves.
+        token: Key that clients must send.
+        model_id: Name of the model: the file name without its extension.
+        context_length: Tokens of prompt and answer together, as the server reports them.
+        failure: Empty while the model is served. After too many restarts, the reason of the last end.
 
     Raises:
-        EvoError: the extra is not installed, the file is not GGUF, or (when the block begins) the server did not start.
+        EvoError: The extra is not installed, the file is not GGUF, or the server does not start when the block is entered.
     """
 
     def __init__(
@@ -116,13 +117,13 @@ class LocalModel:
         self.close()
 
     def close(self) -> None:
-        """Stop it: asked first, then killed; closing twice does nothing more."""
+        """Stop the server: terminate, then kill. Safe to call twice."""
         self._closed.set()
         with self._changing:
             self._stop()
 
     def _keep(self) -> None:
-        """Start it again whenever it ends unasked, after a growing pause; not when it did so `RESTARTS` times in short order."""
+        """Restart the server when it ends by itself, after a growing delay, at most `RESTARTS` times in short order."""
         ended = 0
         while not self._closed.is_set():
             why, served = self._until_it_ends()
@@ -137,12 +138,12 @@ class LocalModel:
                     self._stop()
                     try:
                         self._start()
-                    except Exception:  # it counts as one that ended
+                    except Exception:  # counts as another end
                         if self._process is not None:
                             self._process.kill()
 
     def _until_it_ends(self) -> tuple[str, float]:
-        """Wait until the process has ended, or we are closed: why it did, and how many seconds it served."""
+        """Wait until the process ends or `close` is called. Return the reason and the seconds it served."""
         process, began = self._process, time.monotonic()
         while process is not None and process.poll() is None and not self._closed.wait(_LOOK_SECONDS):
             pass
@@ -167,7 +168,7 @@ class LocalModel:
             log.close()
 
     def _start(self) -> None:
-        """Start the process and wait for the address at which it serves."""
+        """Start the process and wait until it prints its address."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
         streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._log}
         command = [sys.executable, "-P", "-m", "evo.serving.local_child"]
@@ -191,7 +192,7 @@ class LocalModel:
         self.base_url, self._asked["port"] = f"{address}/v1", urlsplit(address).port
 
     def _check(self) -> None:
-        """Ask it what it serves, with the token and without."""
+        """Read the context length from the server, and check that it refuses a wrong token."""
         told = self._get("/props", self.token)
         settings = told.get("default_generation_settings", {})
         self.context_length = int(settings.get("n_ctx") or self.context_length)
@@ -218,7 +219,7 @@ class LocalModel:
         )
 
     def _said_last(self) -> str:
-        """The last lines of its log."""
+        """Return the last lines of the server's log."""
         if self._log is None:
             return "none"
         size = os.fstat(self._log.fileno()).st_size
@@ -227,7 +228,7 @@ class LocalModel:
 
 
 def usual_threads() -> int:
-    """One a physical core, of those that this process may use; at least one."""
+    """Return the number of physical cores that this process may use, at least 1."""
     physical = psutil.cpu_count(logical=False) or 1
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else physical
     return max(1, min(physical, allowed))

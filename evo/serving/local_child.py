@@ -1,8 +1,8 @@
-"""The process of a local model: llama.cpp's own HTTP server, until the process that started it is gone.
+"""Process of a local model: llama.cpp's HTTP server. It ends when its parent process ends.
 
 Run as `python -m evo.serving.local_child`. The first line on standard input is a JSON object: model, name, port, context,
-threads, parallel, token. The address is the one line on standard output; what llama.cpp says goes to standard error. It
-ends when standard input does, which the death of its parent makes it do.
+threads, parallel, token. Standard output has one line, the address. The log of llama.cpp goes to standard error. The process
+ends when standard input ends, which also happens when its parent dies.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from evo.proposer import key
 
 PROMPT_CACHE_MIB = 1024
-"""Of prompts that were read before, so that a conversation is not read anew each turn; llama.cpp's own default is 8 GiB."""
+"""Size of the cache of processed prompts, reused by the next turn of a conversation. Default of llama.cpp: 8 GiB."""
 
 
 def main() -> None:
@@ -40,10 +40,10 @@ def _end_with_parent(ended: threading.Event) -> None:
 
 
 def _serve(asked: dict[str, Any]) -> Any:
-    """llama.cpp's server; it serves for as long as the object lives.
+    """Start llama.cpp's server. It serves as long as the returned object lives.
 
-    An answer repeats most of the files that stand in its prompt, so the tokens that followed there are tried first, 48 at a
-    time; each is kept only where the model would have chosen it too, so the answer is the same, sooner.
+    An answer repeats most of the files in its prompt. So speculative decoding proposes the tokens that followed there, 48 at
+    a time. A proposed token is kept only if the model would have chosen it too, so the answer is the same.
     """
     import xllamacpp
 

@@ -1,6 +1,6 @@
-"""A run's recorded answers behind an OpenAI-compatible endpoint: the run again, or a test of real answers, with no model.
+"""OpenAI-compatible endpoint that serves the recorded answers of a run, to repeat the run without a model.
 
-It reads the run's `calls` once and writes nothing.
+It reads the `calls` of the run once and writes nothing.
 """
 
 import json
@@ -17,30 +17,29 @@ from evo.serving.wire import Answer, Question, Refusal, Usage
 from evo.status import Status
 
 _EMPTY = "the answer is empty"
-"""How `evo.proposer.reply` begins the reason of a call that was answered, with nothing."""
+"""Start of the reason that `evo.proposer.reply` gives for an empty answer."""
 _Key = tuple[int, int]  # candidate and attempt
 
 
 class ReplayServer(ChatServer):
-    """Serves from construction until `close`; also a context manager.
+    """Server of recorded answers. It serves from construction until `close`; also a context manager.
 
-    A request is matched by its messages. Where several recorded calls have them, the one that was asked with the request's
-    seed answers, else the first that answered none yet; the same messages and seed get the same answer ever after. Where
-    no call has the messages, the one that was asked with the seed answers: a run whose prompts are worded otherwise today
-    can be replayed still. Else the request is refused with 400.
+    A request is matched by its messages. If several recorded calls have the same messages, the call with the seed of the
+    request answers, else the first call that has not answered yet. The same messages and seed always get the same answer. If
+    no call has the messages, the call with the seed answers, so a run can be replayed although the wording of its prompts has
+    changed. Else the request is refused with 400.
 
-    The text, the reasoning, the model's name and the tokens are those that were recorded, and tokens that were not are left
-    out; the finish reason too, or "stop" where there was none. A call whose answer was empty is repeated as such, and
-    one that was refused is refused again, with 400 and the recorded reason. What a request asks for besides is ignored.
+    Text, reasoning, model name, tokens and finish reason are the recorded ones; a missing finish reason becomes "stop". An empty
+    answer stays empty. A failed call is refused with 400 and the recorded reason. Other parameters of the request are ignored.
 
     Args:
-        run_path: the run's folder.
-        port: 0 for any free one.
-        token: what clients must send as their key; None for a random one.
+        run_path: Folder of the run.
+        port: Port. 0 for any free port.
+        token: Key that clients must send. None for a random one.
 
     Raises:
-        EvoError: no run is there, it holds no calls, or one of them cannot be read.
-        OSError: the port is taken.
+        EvoError: There is no run, it holds no calls, or a call cannot be read.
+        OSError: The port is taken.
     """
 
     def __init__(self, run_path: Path, port: int = 0, token: str | None = None) -> None:
@@ -48,7 +47,7 @@ class ReplayServer(ChatServer):
 
 
 class _Recorded:
-    """Who answers: the recorded calls."""
+    """Responder that returns the recorded answers."""
 
     model_id = fingerprint = "recorded"
 
@@ -65,7 +64,7 @@ class _Recorded:
         self._given: dict[str, dict[int, _Key]] = {}  # by messages and seed
 
     def answer(self, question: Question) -> Answer:
-        """What was answered then."""
+        """Return the recorded answer to a question."""
         key = self._find(_canonical(question.messages), question.seed)
         if key is None:
             raise Refusal(400, f"run {self._run} holds no answer to this prompt", "no_recorded_answer")
@@ -82,7 +81,7 @@ class _Recorded:
         )
 
     def _find(self, messages: str, seed: int) -> _Key | None:
-        """The call that answers; of several with these messages none answers twice before each has answered once."""
+        """Return the call that answers. Of several with these messages, the least used one answers."""
         if messages not in self._by_messages:
             return self._by_seed.get(seed)
         with self._lock:
@@ -95,15 +94,15 @@ class _Recorded:
 
 
 def _canonical(messages: Any) -> str:
-    """Equal for messages that are equal as JSON."""
+    """Return a text that is equal for messages that are equal as JSON."""
     return json.dumps(messages, sort_keys=True)
 
 
 def _search_seed(run_path: Path) -> int:
-    """The seed of the recorded search.
+    """Return the seed of the recorded search.
 
     Raises:
-        EvoError: its frozen configuration cannot be read.
+        EvoError: The frozen configuration cannot be read.
     """
     try:
         config = tomllib.loads((run_path / "config.toml").read_text(encoding="utf-8"))
@@ -113,10 +112,10 @@ def _search_seed(run_path: Path) -> int:
 
 
 def _calls(run_path: Path) -> Iterable[Mapping[str, Any]]:
-    """The recorded calls in the order of candidates and attempts.
+    """Return the recorded calls, ordered by candidate and attempt.
 
     Raises:
-        EvoError: there is none, or one cannot be read.
+        EvoError: There is no call, or a call cannot be read.
     """
     from evo.lineage import store
 

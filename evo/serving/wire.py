@@ -1,4 +1,4 @@
-"""OpenAI's chat format on our side of it: requests understood, answers and refusals written. Pure; it opens no socket."""
+"""OpenAI's chat format for a server: parse requests, write answers and refusals. Pure; opens no socket."""
 
 import hashlib
 import json
@@ -34,12 +34,12 @@ class Refusal(Exception):
 
 
 class Reset(Exception):
-    """In place of an answer: the client's connection is reset."""
+    """Raised by a responder to reset the client's connection."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A chat request that was understood."""
+    """A parsed chat request."""
 
     messages: list[dict[str, Any]]
     seed: int
@@ -47,28 +47,28 @@ class Question:
     include_usage: bool = False
     max_tokens: int | None = None
     gone: threading.Event = field(default_factory=threading.Event, compare=False)
-    """Set when the client hung up: nobody waits for the answer any more."""
+    """Set when the client has hung up."""
 
     @property
     def key(self) -> str:
-        """What tells one request from another."""
+        """Return a hash that identifies seed and messages."""
         return hashlib.sha256(json.dumps([self.seed, self.messages]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of a request and its answer; None for what is not known."""
+    """Tokens of a request and its answer. None if not known."""
 
     asked: int | None = None
     said: int | None = None
 
     @classmethod
     def counted(cls, question: Question, text: str) -> "Usage":
-        """About what a tokeniser would count."""
+        """Return an estimate of the token counts."""
         return cls(count(json.dumps(question.messages, ensure_ascii=False)), count(text))
 
     def as_dict(self) -> dict[str, int | None] | None:
-        """As OpenAI writes it; None where nothing is known."""
+        """Return the usage in OpenAI's format. None if nothing is known."""
         if self.asked is None and self.said is None:
             return None
         total = None if self.asked is None or self.said is None else self.asked + self.said
@@ -77,47 +77,47 @@ class Usage:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a responder says."""
+    """Answer of a responder."""
 
     text: str
     finish_reason: str | None = "stop"
     usage: Usage = Usage()
     model: str = ""
-    """Where it is another than the responder's `model_id`."""
+    """Name of the model, if it differs from the responder's `model_id`."""
     reasoning: str = ""
-    """What was thought before it, where that is told apart."""
+    """Reasoning before the answer, if it is separate."""
 
 
 class Responder(Protocol):
-    """Who answers behind a server."""
+    """Source of the answers of a server."""
 
     @property
     def model_id(self) -> str:
-        """The name of the one model that is served."""
+        """Name of the served model."""
 
     @property
     def fingerprint(self) -> str:
-        """What changes when equal questions could get other answers."""
+        """Identifier that changes if equal questions may get other answers."""
 
     def answer(self, question: Question) -> Answer:
-        """The answer, on a thread of its own; it may stop early once `question.gone` is set.
+        """Return the answer. Runs on its own thread and may stop early once `question.gone` is set.
 
         Raises:
-            Refusal: an error envelope is sent instead.
-            Reset: the connection is reset instead.
+            Refusal: An error envelope is sent instead of an answer.
+            Reset: The connection is reset instead.
         """
 
 
 def count(text: str) -> int:
-    """About as many tokens as a tokeniser would count: a quarter of the bytes, rounded up."""
+    """Return an estimate of the number of tokens: a quarter of the bytes, rounded up."""
     return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
 
 
 def understand(body: bytes, model_id: str) -> Question:
-    """The request in `body`.
+    """Return the request in `body`.
 
     Raises:
-        Refusal: 400, naming what is wrong with it.
+        Refusal: Status 400. The message names the error.
     """
     try:
         asked = json.loads(body)
@@ -153,7 +153,7 @@ def _whole(asked: dict[str, Any], name: str, least: int | None = None) -> int | 
 
 
 def content(message: Mapping[str, Any]) -> str:
-    """The text of a message, whose content is a text or a list of text parts."""
+    """Return the text of a message. Its content is a string or a list of text parts."""
     found = message.get("content")
     if isinstance(found, str):
         return found
@@ -162,7 +162,7 @@ def content(message: Mapping[str, Any]) -> str:
 
 
 def completion(head: dict[str, Any], answer: Answer) -> dict[str, Any]:
-    """The answer in one piece."""
+    """Return the whole answer as one completion object."""
     message = {"role": "assistant", "content": answer.text, "refusal": None}
     message |= {"reasoning_content": answer.reasoning} if answer.reasoning else {}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
@@ -170,7 +170,7 @@ def completion(head: dict[str, Any], answer: Answer) -> dict[str, Any]:
 
 
 def chunks(head: dict[str, Any], answer: Answer, *, include_usage: bool) -> Iterator[dict[str, Any]]:
-    """The answer in pieces: the role, the reasoning, the text, the finish reason and, where asked for and known, the usage."""
+    """Yield the answer in chunks: role, reasoning, text, finish reason and, if requested and known, usage."""
     usage = answer.usage.as_dict() if include_usage else None
     said = [("reasoning_content", piece) for piece in _pieces(answer.reasoning)]
     said += [("content", piece) for piece in _pieces(answer.text)]

@@ -1,9 +1,9 @@
-"""The probes: whether a trained model's answers are what a score may rest on. No line of a candidate's runs here.
+"""Probes that decide whether the logits of a trained model can be scored. No candidate code runs in this process.
 
-A first pass scores a part and remembers what was answered. A second asks a fresh copy of the model again: in another
-order and other company, each window cut at a random place and continued with another window's text. Up to the cut the
-answers must be the same. A model that looks ahead, at its batch, at what it was asked before, or at dice, cannot give
-them, whatever it does to look honest: a position just before a cut has nothing behind it but other text.
+The first pass scores a part and stores the logits. The second pass asks a fresh copy of the model for the same windows in
+another order and other batches. It cuts each window at a random position and continues it with the text of another window. Up to
+the cut the logits must be the same. A model cannot give the same logits if it uses later tokens, other rows of the batch, earlier
+requests or random numbers: just before a cut, the tokens that follow are those of another window.
 """
 
 from collections.abc import Callable
@@ -19,28 +19,28 @@ from evo.verify.scorer import Ask, Score, Tokens
 Logits = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-4
-"""Between two answers to the same question in float32, absolute, on logits below 10; relative above."""
+"""Tolerance between logits for the same window in float32: absolute for logits below 10, relative above."""
 HALF_TOLERANCE = 0.25
-"""The same in 16 bits, whose rounding reaches 0.03 and more: there the loss before the cut decides, and this is coarse."""
+"""The same for 16-bit models. It is coarse because rounding reaches 0.03 and more; there the loss before the cut decides."""
 LOSS_TOLERANCE = 1e-3
-"""Nats a token, between the mean losses just before the cut."""
+"""Tolerance between mean losses just before the cut, in nats a token."""
 LEAST_WINDOWS = 1600
 _REMEMBERED_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model as it can be asked.
+    """A trained model behind a model server.
 
     Attributes:
-        fresh: starts a model server with nothing left of an earlier one, and returns the way to ask it.
-        vocab_size: tokens that it gives logits for.
-        block_size: tokens in a window.
-        half: whether its numbers are of 16 bits; then the loss just before the cut decides, and not every logit.
-        salt: of the random choices: the same again for the same model, and unknown in any sandbox. A model that foresaw where it
-            is cut could look ahead behind the cuts.
-        probe: numbers of the part's windows that the model answered in the process that trained it, in one request.
-        trained: its logits there.
+        fresh: Function that starts a model server without state of earlier ones and returns a function that asks it.
+        vocab_size: Number of tokens with a logit.
+        block_size: Tokens in a window.
+        half: Whether the weights have 16 bits. Then the loss just before the cut decides, not each logit.
+        salt: Seed of the random choices. It is the same for the same model and unknown in every sandbox: a model that knew the
+            cuts could use later tokens where no cut is.
+        probe: Indices of the windows that the model answered in its training process, in one request.
+        trained: Logits of those windows from the training process.
     """
 
     fresh: Callable[[], Ask]
@@ -53,7 +53,7 @@ class Model:
 
 
 class _Memory:
-    """What the first pass was answered: losses, and logits of as many tokens as there is room for."""
+    """Losses of the first pass, and logits of as many tokens as there is memory for."""
 
     def __init__(self, model: Model, inputs: Tokens, targets: Tokens, rng: np.random.Generator) -> None:
         vocab_size, self._half = model.vocab_size, model.half
@@ -65,12 +65,12 @@ class _Memory:
         self.losses = np.empty(inputs.shape)
 
     def seen(self, first: int, logits: Logits, losses: npt.NDArray[np.float64]) -> None:
-        """Take one answer."""
+        """Store the logits and losses of one request."""
         rows = slice(first, first + len(logits))
         self.logits[rows], self.losses[rows] = self._kept(logits), losses
 
     def differ(self, windows: npt.NDArray[np.int64], logits: Logits) -> npt.NDArray[np.bool_]:
-        """Where an answer about these windows differs from the remembered one: (windows, block_size)."""
+        """Return where logits of these windows differ from the stored ones, shape (windows, block_size)."""
         return ~close(self._kept(logits), self.logits[windows], half=self._half)
 
     def _kept(self, logits: Logits) -> Logits:
@@ -78,7 +78,7 @@ class _Memory:
 
 
 def close(found: Logits, expected: Logits, *, half: bool) -> npt.NDArray[np.bool_]:
-    """Which positions agree, over all their logits."""
+    """Return at which positions all logits agree within the tolerance."""
     tolerance, largest = (HALF_TOLERANCE, 30.0) if half else (TOLERANCE, 1000.0)  # no offset of all logits buys room
     allowed = tolerance + tolerance / 10 * np.minimum(np.abs(expected), largest)
     close: npt.NDArray[np.bool_] = (np.abs(found - expected) <= allowed).all(axis=-1)
@@ -86,26 +86,26 @@ def close(found: Logits, expected: Logits, *, half: bool) -> npt.NDArray[np.bool
 
 
 def chosen(tokens: Tokens, block_size: int, vocab_size: int, salt: bytes) -> npt.NDArray[np.int64]:
-    """Numbers of the windows of a part that a trained model is to answer: one request, that nobody can foresee."""
+    """Return indices of the windows for the training process: one request, unpredictable without the salt."""
     n = len(scorer.windows_of(tokens, block_size)[0])
     return np.random.default_rng(list(salt)).choice(n, scorer.rows_a_request(block_size, vocab_size), replace=True)
 
 
 def _rebuilt_as_trained(model: Model, memory: _Memory) -> Score | None:
-    """What is wrong where the rebuilt model, when it was scored, answered the probe's windows otherwise than the trained one."""
+    """Return a failed score if the rebuilt model and the trained one gave different logits for the probe windows."""
     if not memory.differ(model.probe, model.trained).any():
         return None
     return Score(Status.NOT_REBUILDABLE, "rebuilt from its arguments and weights, the model gives other logits")
 
 
 def verify(model: Model, tokens: Tokens, n_bytes: int, least_windows: int = LEAST_WINDOWS) -> Score:
-    """Score a part in a first pass, and hold a second pass and what the trained model said against it.
+    """Score a part in a first pass, then compare the second pass and the trained model's logits with it.
 
     Args:
-        model: who is asked.
-        tokens: the part, uint16, shape (n,), n > 2 × block_size.
-        n_bytes: bytes of its text.
-        least_windows: the second pass cuts every window once, and again until it has cut so many.
+        model: The model.
+        tokens: Tokens of the part, uint16, shape (n,), n > 2 × block_size.
+        n_bytes: Bytes of the text of the part.
+        least_windows: Least number of cut windows in the second pass, which cuts each window at least once.
     """
     rng = np.random.default_rng(list(model.salt))
     inputs, targets, _ = scorer.windows_of(tokens, model.block_size)
@@ -117,7 +117,7 @@ def verify(model: Model, tokens: Tokens, n_bytes: int, least_windows: int = LEAS
 
 
 def _second_pass(model: Model, memory: _Memory, rng: np.random.Generator, least: int) -> Score | None:
-    """A fresh model server asked about cut windows; what is wrong with its answers, or None."""
+    """Ask a fresh model server for cut windows. Return a failed score if its logits differ, else None."""
     rows, n = scorer.rows_a_request(model.block_size, model.vocab_size), len(memory.inputs)
     repeats = max(1, -(-max(least, rows) // n))
     order = np.concatenate([rng.permutation(n) for _ in range(repeats)])
@@ -126,7 +126,9 @@ def _second_pass(model: Model, memory: _Memory, rng: np.random.Generator, least:
     leaked = np.zeros(model.block_size, dtype=np.bool_)
     for begin in range(0, len(order), rows):
         windows = order[begin : begin + rows]
-        cuts = rng.integers(1, model.block_size, size=len(windows), endpoint=True)  # at its end: the last answer counts
+        cuts = rng.integers(
+            1, model.block_size, size=len(windows), endpoint=True
+        )  # a cut at the end tests the last position
         asked = _continued(memory.inputs, windows, cuts, rng)
         logits = ask(asked)
         if not np.isfinite(logits).all():
@@ -143,9 +145,7 @@ def _second_pass(model: Model, memory: _Memory, rng: np.random.Generator, least:
 
 
 def _gap_is_real(model: Model, gaps: npt.NDArray[np.float64]) -> bool:
-    """Whether losses of the same answers differ by more than `LOSS_TOLERANCE` on average; in 16 bits, where rounding moves
-    them, by two of the mean's standard errors more.
-    """
+    """Return whether the mean difference of losses exceeds `LOSS_TOLERANCE`, for 16 bits by two standard errors more."""
     noise = 2.0 * float(gaps.std()) / len(gaps) ** 0.5 if model.half else 0.0
     return bool(abs(gaps.mean()) > LOSS_TOLERANCE + noise)
 
@@ -153,8 +153,9 @@ def _gap_is_real(model: Model, gaps: npt.NDArray[np.float64]) -> bool:
 def _continued(
     inputs: Tokens, windows: npt.NDArray[np.int64], cuts: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> Tokens:
-    """The windows, each cut before position `cuts` and continued with the same positions of another window, one whose
-    first token after the cut differs, where a few tries find one.
+    """Return the windows, each replaced from position `cuts` on by the tokens of another window.
+
+    The first replaced token differs from the original one if such a window is found in eight tries.
     """
     others = rng.integers(len(inputs), size=len(windows))
     at = np.minimum(cuts, inputs.shape[1] - 1)
@@ -170,7 +171,7 @@ def _continued(
 def _name(
     model: Model, memory: _Memory, order: npt.NDArray[np.int64], rows: int, position: int | None, gap: float = 0.0
 ) -> Score:
-    """What a model does whose second answers differ: its first ones are asked for again, each twice, and in other company."""
+    """Return the failed score of a model whose second pass differs. Ask again to tell the cause."""
     where = f"at position {position}" if position is not None else f"by {gap:.4f} nats on average"
     if _differs(model, memory, np.arange(len(memory.inputs)), rows, times=2):
         return Score(Status.NOT_REPEATABLE, f"asked the same again, it gives other logits ({where})")
@@ -181,8 +182,9 @@ def _name(
 
 
 def _differs(model: Model, memory: _Memory, order: npt.NDArray[np.int64], rows: int, times: int) -> bool:
-    """Whether a fresh copy that is asked the windows uncut in this order, each request so often, answers otherwise than
-    was remembered.
+    """Return whether a fresh copy gives other logits than stored for the uncut windows in this order.
+
+    Each request is sent `times` times.
     """
     ask, gaps = model.fresh(), []
     for first, asked in scorer.requests(memory.inputs[order], rows):

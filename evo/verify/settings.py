@@ -1,7 +1,7 @@
-"""What the names of a candidate's file are bound to: the settings that may not change, and imports.
+"""Name resolution in a candidate's files: protected settings and imports.
 
-It owns the rule that the train file binds each setting once, at the top level, to the evaluator's literal, and which
-imported module a name may stand for where it is read. It never runs a file, and judges nothing but that rule.
+The train file must bind each protected setting once, at the top level, to the evaluator's literal. `Names` tells which imported
+module a name may refer to. The files are never run.
 """
 
 import ast
@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 Setting = bool | int | float | str
-"""What a protected setting can be: an evaluator's literal."""
+"""Type of a protected setting: a literal of the evaluator."""
 
 UNTAKEN = frozenset({"exec", "globals", "locals", "__import__", "setattr", "delattr"})
-"""Builtins whose names no honest file takes for itself: one that does is believed where it plainly binds them first."""
+"""Builtins whose names an honest file does not rebind. A rebinding counts only if it clearly comes before the use."""
 _MOST_PATHS, _LONGEST_PATH = 64, 16
-"""Import paths that a name is followed to, and parts of one: what hostile code could make long."""
+"""Limits on the import paths followed for a name and on the parts of one path, because hostile code could make both long."""
 
 
 def bindings(node: ast.AST, *, deep: bool) -> Iterator[tuple[str, int]]:
-    """Names that `node` binds, with their lines; `deep` counts single Name stores, else those of whole statements."""
+    """Yield the names that `node` binds, with their lines. `deep` yields single Name stores, else those of whole statements."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name, node.lineno
     elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -48,7 +48,7 @@ def bindings(node: ast.AST, *, deep: bool) -> Iterator[tuple[str, int]]:
 
 
 def rebound(tree: ast.Module, settings: Mapping[str, Setting], file: str) -> str | None:
-    """A setting that is not bound exactly once, at the top level, to the literal expected."""
+    """Return why a setting is not bound exactly once, at the top level, to its expected literal. None if all are."""
     literals: dict[str, ast.expr | None] = {}
     for statement in tree.body:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
@@ -80,7 +80,7 @@ def _literal(node: ast.expr | None) -> object:
 
 
 def source(node: ast.AST | None) -> str:
-    """An expression as a reason quotes it."""
+    """Return the source of an expression, shortened for a reason."""
     if node is None:
         return "no plain assignment"
     try:
@@ -91,30 +91,30 @@ def source(node: ast.AST | None) -> str:
 
 
 def at(node: ast.AST) -> int:
-    """The line of a node, from 1; 0 for one that has none."""
+    """Return the line of a node, from 1. 0 if the node has none."""
     line: int = getattr(node, "lineno", 0)
     return line
 
 
-# ---- what a name may stand for ----
+# ---- what a name may refer to ----
 
 
 @dataclass(eq=False)
 class Scope:
-    """A module's, class's, function's or comprehension's names, each with the import paths that it may stand for."""
+    """Names of a module, class, function or comprehension, each with the import paths that it may refer to."""
 
     above: "Scope | None" = None
     is_class: bool = False
     apart: ast.AST | None = None
-    """Of a comprehension: the iterable that is read in the scope above."""
+    """First iterable of a comprehension, which is evaluated in the enclosing scope."""
     names: dict[str, set[str]] = field(default_factory=dict)
     arguments: set[str] = field(default_factory=set)
-    """Those of the names that are arguments."""
+    """The names that are arguments."""
     elsewhere: "dict[str, Scope]" = field(default_factory=dict)
     """Names declared global or nonlocal."""
 
     def home(self, name: str) -> "Scope | None":
-        """The scope whose `name` is read here; None where it is a builtin."""
+        """Return the scope whose `name` is read here. None for a builtin."""
         scope: Scope | None = self
         while scope is not None:
             scope = scope.elsewhere.get(name, scope)
@@ -124,19 +124,19 @@ class Scope:
         return None
 
     def owner(self) -> "Scope":
-        """The scope in which a walrus of this one binds."""
+        """Return the scope in which an assignment expression (:=) of this scope binds."""
         scope = self
         while scope.apart is not None and scope.above is not None:
             scope = scope.above
         return scope
 
     def bind(self, name: str) -> set[str]:
-        """Take note of a name bound here; return the import paths that it may stand for, to be added to."""
+        """Record a name bound here. Return its mutable set of import paths."""
         return self.elsewhere.get(name, self).names.setdefault(name, set())
 
 
 class Names:
-    """A file's nodes in the order of its text, each with its scope, and what its names may stand for."""
+    """Nodes of a file in source order, each with its scope, and the import paths of its names."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.module = Scope()
@@ -144,7 +144,7 @@ class Names:
         self._stars: list[str] = []
         self._deleted: set[str] = set()
         self._first: dict[str, int] = {}
-        """Names bound by a statement of the top level, with the line from which they are."""
+        """Names bound by a top-level statement, with the line from which they are bound."""
         for statement in tree.body:
             end = statement.end_lineno if isinstance(statement, ast.Assign | ast.AnnAssign) else None
             for name, line in bindings(statement, deep=False):
@@ -183,7 +183,7 @@ class Names:
                     scope.arguments.add(name)
 
     def _follow(self) -> None:
-        """Let names that are assigned an import, or an attribute of one, stand for it too."""
+        """Add import paths to names that are assigned an import or an attribute of one."""
         aliases = [
             (scope.owner().bind(name), value, scope)
             for node, scope in self.nodes
@@ -199,7 +199,7 @@ class Names:
                 break
 
     def paths(self, node: ast.AST, scope: Scope) -> set[str]:
-        """Import paths, as "torch.nn.functional", that a name with or without attributes may stand for."""
+        """Return the import paths, such as "torch.nn.functional", that a name or attribute may refer to."""
         attributes = []
         while (step := attribute(node)) is not None:
             node = step[0]
@@ -212,7 +212,7 @@ class Names:
         return {".".join([root, *tail]) for root in roots}
 
     def means_builtin(self, node: ast.Name, scope: Scope) -> bool:
-        """Whether a name still means the builtin where it is read."""
+        """Return whether a name still refers to the builtin where it is read."""
         home = scope.home(node.id)
         if home is self.module:
             late = node.id in UNTAKEN and self._first.get(node.id, node.lineno) >= node.lineno
@@ -221,7 +221,7 @@ class Names:
 
 
 def _parts(node: ast.AST, scope: Scope) -> list[tuple[ast.AST, Scope]]:
-    """The parts of a node in order, each with the scope that it is read in."""
+    """Return the child nodes in order, each with the scope in which it is evaluated."""
     parts = list(ast.iter_child_nodes(node))
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
         inside = Scope(scope, is_class=isinstance(node, ast.ClassDef))
@@ -238,7 +238,7 @@ def _parts(node: ast.AST, scope: Scope) -> list[tuple[ast.AST, Scope]]:
 
 
 def _aliases(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """Names that a node binds to an expression: by =, := or a loop over a written list."""
+    """Yield the names that a node binds to an expression: by =, := or a loop over a literal list."""
     pairs: list[tuple[ast.expr, ast.expr | None]] = []
     if isinstance(node, ast.Assign):
         pairs = [(target, node.value) for target in node.targets]
@@ -256,7 +256,7 @@ def _aliases(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def attribute(node: ast.AST) -> tuple[ast.AST, str] | None:
-    """What an attribute is taken of, and its name: `x.name` and `getattr(x, "name")`."""
+    """Return object and name of an attribute, `x.name` or `getattr(x, "name")`. None for another node."""
     if isinstance(node, ast.Attribute):
         return node.value, node.attr
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
@@ -267,7 +267,7 @@ def attribute(node: ast.AST) -> tuple[ast.AST, str] | None:
 
 
 def _is_path(node: ast.AST) -> bool:
-    """Whether an expression is a name with at most so many attributes as an import path may have."""
+    """Return whether an expression is a name with fewer attributes than `_LONGEST_PATH`."""
     for _ in range(_LONGEST_PATH):
         step = attribute(node)
         if step is None:
@@ -277,5 +277,5 @@ def _is_path(node: ast.AST) -> bool:
 
 
 def text(node: ast.AST) -> str | None:
-    """A written string; None for anything else."""
+    """Return the value of a string literal. None for any other node."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

@@ -1,13 +1,12 @@
-"""Checks of a candidate's files before anything is run: syntax, the contract, the settings that may not change.
+"""Static checks of a candidate's files: syntax, contract, protected settings. Files are parsed, never imported or run.
 
-It owns the ways round a setting that are refused in both files: reaching names behind their back (exec, globals(),
-sys.modules, frames, ...), replacing what harness, time, torch, numpy or random offer, seeding a generator. It reads syntax
-trees and never imports or runs a file.
+Both files are refused if they bypass a setting: by indirect access to names (exec, globals(), sys.modules, frames, ...), by
+replacing attributes of harness, time, torch, numpy or random, or by seeding a generator.
 
-Not seen, since syntax does not show it: an attribute whose name is computed (`getattr(torch, "manual" + "_seed")`); a
-module that went through a container, an attribute or a call (`patch(harness)`); a builtin used before the file binds its
-name; text that a library runs (timeit, pickle, annotations); a loop that does not use its setting at all. What stands
-behind it is what is observed while it runs: the batches drawn, counted by our own process.
+Syntax does not show: an attribute whose name is computed (`getattr(torch, "manual" + "_seed")`); a module passed through a
+container, an attribute or a call (`patch(harness)`); a builtin used before the file binds its name; text that a library runs
+(timeit, pickle, annotations); a loop that ignores its setting. The run-time check covers these: our own process counts the
+batches drawn.
 """
 
 import ast
@@ -21,7 +20,7 @@ from evo.verify import settings
 from evo.verify.settings import Setting
 
 Found = tuple[int, str]
-"""A line and the reason why it is refused."""
+"""Line and reason of a refusal."""
 
 BUILTINS = settings.UNTAKEN | {"eval", "vars", "compile"}
 HIDDEN = frozenset(
@@ -30,7 +29,7 @@ HIDDEN = frozenset(
         *("f_globals", "f_locals", "f_builtins", "f_back", "tb_frame", "gi_frame", "cr_frame", "ag_frame"),
     }
 )
-"""Attributes that lead from an object to the names of a module."""
+"""Attributes that give access from an object to the names of a module."""
 REACHING = (
     *("builtins", "__main__", "ctypes", "_ctypes", "cffi", "runpy", "imp", "code", "codeop", "unittest.mock", "mock"),
     *("launcher", "train_job", "serve_job"),
@@ -38,22 +37,22 @@ REACHING = (
     *("inspect.currentframe", "inspect.stack", "inspect.trace", "inspect.getmodule", "inspect.getouterframes"),
     *("inspect.getinnerframes", "inspect.getclosurevars", "pkgutil.resolve_name"),
 )
-"""Import paths, each with all below it, that lead to the names of a module."""
+"""Import paths that, with everything below them, give access to the names of a module."""
 HARMLESS = ("importlib.util.find_spec", "importlib.metadata", "importlib.resources")
-"""All that a file may use of importlib."""
+"""The parts of importlib that a file may use."""
 KEPT = frozenset({"harness", "time", "torch", "numpy", "random"})
-"""Modules whose attributes stay as they are; those of a `config` and of `backends` are there to be set."""
+"""Modules whose attributes must not be replaced. Attributes of a `config` and of `backends` may be set."""
 SEEDS = frozenset({"manual_seed", "manual_seed_all", "seed", "seed_all", "set_rng_state", "set_rng_state_all"})
-"""Functions and methods that seed, of whatever object."""
+"""Functions and methods of any object that seed a generator."""
 LIBRARY_SEEDS = SEEDS | {"seed_everything", "set_seed", "setstate", "set_state"}
-"""Functions that seed, of an imported module."""
+"""Functions of an imported module that seed a generator."""
 SEEDED = frozenset(
     {"Random", "RandomState", "default_rng", "SeedSequence", "PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"}
 )
-"""Generators of imported modules: a seed where they are given an argument."""
+"""Generator classes of imported modules. A call with an argument seeds one."""
 
 _SETTERS = {"setattr": 3, "delattr": 2, "__setattr__": 3, "__delattr__": 2}
-"""What changes an attribute by name, with the number of its arguments where the object is the first."""
+"""Functions that change an attribute by name, with the number of their arguments if the object is the first."""
 
 
 @dataclass(frozen=True)
@@ -65,43 +64,43 @@ class Failure:
 
 
 def parse(source: str) -> ast.Module:
-    """The syntax tree of a file.
+    """Return the syntax tree of a file.
 
     Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: it has none.
+        SyntaxError, ValueError, RecursionError, MemoryError: The file cannot be parsed.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "\d" in a candidate's string is its own affair
+        warnings.simplefilter("ignore")  # a candidate may write "\d" in a string
         try:
             return ast.parse(source)
-        except SystemError:  # CPython 3.11: a finaliser that ran meanwhile parsed something too
+        except SystemError:  # CPython 3.11: a finaliser parsed code during this call
             return ast.parse(source)
 
 
 class Spec(Protocol):
-    """What an evaluator says of its files."""
+    """Specification of an evaluator, as far as these checks read it."""
 
     @property
     def files(self) -> tuple[str, str]:
-        """Their names, the training's first."""
+        """Names of the files, the train file first."""
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """Those of the training that stay as they are."""
+        """Protected settings of the train file."""
 
 
 class Judging(Protocol):
-    """An evaluator, as far as these checks look at one."""
+    """An evaluator, as far as these checks read it."""
 
     @property
     def spec(self) -> Spec:
-        """What it says of its files."""
+        """The specification of the evaluator."""
 
 
 def check(files: dict[str, str], evaluator: Judging) -> Failure | None:
-    """The first thing that is wrong with `files`, or None.
+    """Return the first failure of `files`, or None.
 
-    Looks for, in this order: a syntax error, a missing `train()` or `GPT`, a protected setting that changed.
+    Checked in this order: syntax, a missing `train()` or `GPT`, a changed protected setting.
     """
     trees = {}
     for name in evaluator.spec.files:
@@ -125,11 +124,11 @@ def _top_level_names(tree: ast.Module) -> set[str]:
 
 
 def _change(trees: Mapping[str, ast.Module], protected: Mapping[str, Setting]) -> str | None:
-    """Why the files are refused, in one line of less than 200 characters, or None.
+    """Return why the files are refused, in one line of at most 200 characters, or None.
 
     Args:
-        trees: by file name, the train file's first.
-        protected: names and values of the train file's.
+        trees: Syntax trees by file name, the train file first.
+        protected: Names and values of the protected settings.
     """
     train = next(iter(trees))
     reason = settings.rebound(trees[train], protected, train)
@@ -151,7 +150,7 @@ def _below(path: str, *tops: str) -> bool:
 
 
 class _Rules:
-    """What one file does that it may not; `found()` yields it. `where` ends a reason: " of model.py"."""
+    """Rules for one file; `found()` yields the violations. `where` ends each reason, for example " of model.py"."""
 
     def __init__(
         self, stem: str, files: Mapping[str, settings.Names], protected: Mapping[str, Setting], where: str
@@ -159,7 +158,7 @@ class _Rules:
         self._file, self._files, self._settings, self._where = files[stem], files, protected, where
         self._train = next(iter(files))
         self._inner: set[int] = set()
-        """Nodes that are part of a longer name."""
+        """Ids of nodes that are part of a longer dotted name."""
         self._callees = {id(node.func) for node, _ in self._file.nodes if isinstance(node, ast.Call)}
         self._asked = {id(part) for node, _ in self._file.nodes for part in _asked(node)}
 
@@ -202,7 +201,7 @@ class _Rules:
             yield self._seed(node)
 
     def _named(self, node: ast.AST, scope: settings.Scope, read: bool) -> Iterator[Found]:
-        """A name with all its attributes, where it may stand for an import."""
+        """Check a name with all its attributes that may refer to an import."""
         if id(node) in self._inner:
             return
         step = settings.attribute(node)
@@ -237,7 +236,7 @@ class _Rules:
             yield from self._set_by_name(node, [*base, *node.args], scope)
 
     def _set_by_name(self, node: ast.Call, arguments: list[ast.AST], scope: settings.Scope) -> Iterator[Found]:
-        """`setattr(object, name, value)` and its like."""
+        """Check `setattr(object, name, value)` and similar calls."""
         if len(arguments) < 2 or any(isinstance(argument, ast.Starred) for argument in arguments):
             yield self._open(node, settings.source(node))
             return
@@ -259,7 +258,7 @@ class _Rules:
                 yield self._replaced(node, f"{path}[...]")
 
     def _changed(self, node: ast.expr, base: ast.AST, name: str, paths: list[str], *, by_name: bool) -> Iterator[Found]:
-        """An attribute that is set or deleted; by setattr, no import's at all may be."""
+        """Check an attribute that is set or deleted. `by_name` (setattr) refuses the attributes of every import."""
         if name in self._settings and not paths and _reaches(base):
             yield self._setting(node, name)
         for path in paths:
@@ -270,7 +269,7 @@ class _Rules:
                 yield self._replaced(node, f"{path}.{name}")
 
     def _paths(self, node: ast.AST, scope: settings.Scope) -> list[str]:
-        """Import paths of a name, followed through the candidate's own files: `model.F` is torch.nn.functional."""
+        """Return the import paths of a name, resolved through the candidate's files: `model.F` is torch.nn.functional."""
         return sorted({self._through(path) for path in self._file.paths(node, scope)})
 
     def _through(self, path: str) -> str:
@@ -302,19 +301,19 @@ class _Rules:
 
 
 def _asked(node: ast.AST) -> list[ast.expr]:
-    """What is only asked whether it holds something: `"torch" in sys.modules`."""
+    """Return the operands of a membership test, such as `"torch" in sys.modules`."""
     asks = isinstance(node, ast.Compare) and all(isinstance(op, ast.In | ast.NotIn) for op in node.ops)
     return node.comparators if isinstance(node, ast.Compare) and asks else []
 
 
 def _to_be_set(path: str) -> bool:
-    """Whether a module's attributes are there to be set: torch.backends.cuda.matmul, torch._dynamo.config."""
+    """Return whether attributes of a module may be set, as in torch.backends.cuda.matmul and torch._dynamo.config."""
     top, *rest = path.split(".")
     return top == "torch" and any(part == "backends" or part.endswith("config") for part in rest)
 
 
 def _reaches(node: ast.AST) -> bool:
-    """Whether an object is got by a call or by subscription, other than of `self`, and so may be anything."""
+    """Return whether an object may be anything, because it comes from a call or a subscript of other than `self`."""
     called = indexed = False
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
         called |= isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id == "super")
@@ -329,7 +328,7 @@ def _is_argument(name: str, scope: settings.Scope) -> bool:
 
 
 def _holds_settings(node: ast.AST, scope: settings.Scope) -> bool:
-    """Whether an object is an argument, as `self` is, or says that it is a configuration."""
+    """Return whether an object is an argument, such as `self`, or is named as a configuration."""
     parts = []
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
         parts.append(node.attr if isinstance(node, ast.Attribute) else "")

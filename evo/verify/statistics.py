@@ -1,7 +1,7 @@
-"""What losses on several seeds say: a difference with its interval and its p, and how small a difference seeds can show.
+"""Statistics of losses on several seeds: difference with interval and p, corrections, power.
 
-Pure functions over losses in nats a token, where lower is better. It owns no policy beyond `ALPHA`: who is compared with
-whom, and how often, is decided before anyone looks. scipy is imported where it is needed; importing this costs nothing.
+Pure functions over losses in nats a token; lower is better. The caller decides what is compared, and how often, before it sees
+the losses. scipy is imported in the functions that need it, because its import is slow.
 """
 
 import itertools
@@ -13,33 +13,33 @@ from statistics import fmean, stdev, variance
 ALPHA = 0.01
 """One-sided level of a verdict."""
 CONFIDENCE = 0.95
-"""Of the interval of a comparison, two-sided."""
+"""Two-sided level of the interval of a comparison."""
 MAX_SPLITS = 200_000
-"""Ways to split the losses in two groups that are enumerated: 12,870 for 8 and 8, 184,756 for 10 and 10."""
+"""Largest number of splits in two groups that is enumerated: 12,870 for 8 and 8, 184,756 for 10 and 10."""
 _LARGEST = 1e100
 _TIE = 1e-9
-"""Of the range of all losses: sums of losses that differ by less are one sum, added in another order."""
+"""Fraction of the range of all losses. Sums that differ by less are equal up to the order of addition."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate's losses against the baseline's; see `compare`. No field is ever NaN or infinite.
+    """Result of `compare`. No field is NaN or infinite.
 
-    Losses and differences in nats a token; a negative difference is a better candidate. `n_candidate` counts the failed
-    seeds, which count as worst, and `n_baseline` does not, because they are left out.
+    Losses and differences are in nats a token; a negative difference means a better candidate. `n_candidate` includes failed
+    seeds, which count as worst. `n_baseline` excludes failed seeds, which are left out.
     """
 
     difference: float | None
-    """Mean of the candidate − mean of the baseline; None where one of them has no loss at all."""
+    """Mean of the candidate less mean of the baseline. None if one side has no loss."""
     low: float | None
     high: float | None
-    """Welch's interval of the difference, at `CONFIDENCE`; None with fewer than two losses a side, or no spread in either."""
+    """Welch's interval of the difference at `CONFIDENCE`. None with fewer than two losses on a side or without any spread."""
     p: float
-    """Welch's, one-sided: that the candidate's mean is lower. 1.0 where there is nothing to tell it from."""
+    """One-sided p of Welch's test that the candidate's mean is lower. 1.0 with too few losses."""
     p_permutation: float | None
-    """The same by exact permutation of the losses; None where there are more than `MAX_SPLITS` ways to split them."""
+    """The same by exact permutation of the losses. None if there are more than `MAX_SPLITS` splits."""
     df: float | None
-    """Welch–Satterthwaite degrees of freedom; None where `low` is."""
+    """Welch–Satterthwaite degrees of freedom. None if `low` is None."""
     n_candidate: int
     n_baseline: int
     mean_candidate: float | None
@@ -47,22 +47,22 @@ class Comparison:
     sd_candidate: float | None
     sd_baseline: float | None
     failed_candidate: int
-    """Seeds that failed; with any, `difference`, the interval, mean and sd hold a penalty in place of a loss."""
+    """Number of failed seeds. For each, `difference`, interval, mean and sd use a penalty in place of a loss."""
     failed_baseline: int
 
 
 def compare(candidate: Sequence[float | None], baseline: Sequence[float | None]) -> Comparison:
-    """Compare losses by seed of one candidate, fixed beforehand, with the baseline's on fresh seeds.
+    """Compare the losses of one candidate, chosen beforehand, with those of the baseline on fresh seeds.
 
-    A seed that failed is None; NaN, infinities and numbers beyond 1e100 are failures too. Failures never help a candidate:
+    None is a failed seed. NaN, infinities and numbers beyond 1e100 are failures too. A failure never helps a candidate:
 
-    - A failed candidate seed counts as worse than all that was seen: the largest loss of both groups plus the range of
-      both (plus 1 nat where the range is 0). So large a loss also widens the spread, which can lower a t-test's p, so
-      `p` is the largest over counting none, some or all of the failed seeds. A permutation p cannot fall this way.
-    - A failed baseline seed is left out. Counted as worst it would flatter the candidate.
+    - A failed seed of the candidate counts as worse than every loss: the largest loss of both groups plus the range of both (plus
+      1 nat if the range is 0). Such a loss also widens the spread, which can lower the p of a t-test, so `p` is the largest
+      over counting none, some or all of the failed seeds. The permutation p cannot fall in this way.
+    - A failed seed of the baseline is left out. Counted as worst, it would favour the candidate.
 
-    With fewer than two losses on a side `p` is 1.0. Where no group has any spread there is no standard error, and `p` is
-    the permutation test's: 1 / C(n + m, n) for a lower candidate, else 1.0.
+    With fewer than two losses on a side, `p` is 1.0. If no group has any spread, there is no standard error, and `p` is that
+    of the permutation test: 1 / C(n + m, n) for a lower candidate, else 1.0.
 
     Returns:
         Formulas: B. L. Welch, "The generalization of 'Student's' problem when several different population variances are
@@ -96,13 +96,14 @@ def compare(candidate: Sequence[float | None], baseline: Sequence[float | None])
 
 
 def is_better(p: float | None, level: float = ALPHA) -> bool:
-    """Whether a one-sided p is below `level`; never for None or NaN."""
+    """Return whether a one-sided p is below `level`. False for None and NaN."""
     return p is not None and p < level
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p of each test among all of them, in the order given: below α where the step-down test rejects at
-    familywise error α. NaN counts as 1.
+    """Return Holm's adjusted p of each test, in the given order. NaN counts as 1.
+
+    An adjusted p is below α if the step-down test rejects at familywise error α.
 
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6 (1979).
     """
@@ -115,9 +116,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def power(difference_in_sd: float, n: int, alpha: float = ALPHA) -> float:
-    """Probability that a one-sided t-test at `alpha` finds a true difference, with `n` seeds on each side.
+    """Return the probability that a one-sided t-test at `alpha` finds a true difference with `n` seeds on each side.
 
-    For equal standard deviations, in which the difference is given; Welch's test then differs from Student's in the
+    The difference is in standard deviations, which are assumed to be equal; then Welch's test differs from Student's in the
     third decimal. 0 for n < 2. Source: under the difference δ the statistic is noncentral t with 2n − 2 degrees of
     freedom and noncentrality δ √(n / 2) (J. Cohen, Statistical Power Analysis, 2nd ed., 1988, §2.5 and §12).
     """
@@ -130,9 +131,9 @@ def power(difference_in_sd: float, n: int, alpha: float = ALPHA) -> float:
 
 
 def detectable_difference(sd: float, n: int, alpha: float = ALPHA, power: float = 0.9) -> float:
-    """The smallest true difference of means, in the unit of `sd`, found with probability `power`: the inverse of `power`.
+    """Return the smallest true difference of means, in the unit of `sd`, that is found with probability `power`.
 
-    0 for a power that chance alone gives; infinite for n < 2, where nothing is ever found.
+    Inverse of `power`. 0 for a power that chance alone gives. Infinite for n < 2.
     """
     if n < 2:
         return math.inf
@@ -144,19 +145,19 @@ def detectable_difference(sd: float, n: int, alpha: float = ALPHA, power: float 
 
 
 def pooled_sd(groups: Sequence[Sequence[float]]) -> float | None:
-    """Standard deviation within groups: √(Σ (n − 1) s² / Σ (n − 1)). None where no group has two values."""
+    """Return the standard deviation within groups: √(Σ (n − 1) s² / Σ (n − 1)). None if no group has two values."""
     spread = [(len(group) - 1, variance(group)) for group in groups if len(group) > 1]
     freedom = sum(df for df, _ in spread)
     return math.sqrt(math.fsum(df * s2 for df, s2 in spread) / freedom) if freedom else None
 
 
 def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
-    """One-sided upper bound of a probability of which `events` were seen in independent `trials`; 1.0 for no trials.
+    """Return the one-sided upper bound of a probability after `events` in independent `trials`. 1.0 for no trials.
 
     Source: C. J. Clopper and E. S. Pearson, Biometrika 26 (1934); a quantile of Beta(events + 1, trials − events).
 
     Raises:
-        ValueError: not 0 ≤ events ≤ trials.
+        ValueError: `events` is negative or exceeds `trials`.
     """
     if not 0 <= events <= trials:
         raise ValueError(f"expected 0 <= events <= trials, found {events} events in {trials} trials")
@@ -172,7 +173,7 @@ def _losses(values: Sequence[float | None]) -> list[float]:
 
 
 def _error(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
-    """Standard error of the difference of means and its degrees of freedom; None where there is no spread to tell."""
+    """Return the standard error of the difference of means and its degrees of freedom. None without any spread."""
     if len(first) < 2 or len(second) < 2:
         return None
     ours, theirs = variance(first) / len(first), variance(second) / len(second)
@@ -184,7 +185,7 @@ def _error(first: Sequence[float], second: Sequence[float]) -> tuple[float, floa
 
 
 def _interval(candidate: Sequence[float], baseline: Sequence[float]) -> tuple[float, float, float] | None:
-    """Ends of Welch's interval of the difference, and the degrees of freedom."""
+    """Return the ends of Welch's interval of the difference and the degrees of freedom."""
     error = _error(candidate, baseline)
     if error is None:
         return None
@@ -209,7 +210,7 @@ def _welch_p(candidate: Sequence[float], baseline: Sequence[float]) -> float:
 
 
 def _permutation_p(candidate: Sequence[float], baseline: Sequence[float]) -> float | None:
-    """The share of all splits, the observed one included, whose candidate part has a mean no higher than observed."""
+    """Return the share of all splits, the observed one included, whose candidate mean is at most the observed one."""
     n, total = len(candidate), len(candidate) + len(baseline)
     splits = math.comb(total, n)
     if not candidate or not baseline:

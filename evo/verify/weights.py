@@ -1,6 +1,6 @@
-"""The weights that a training left behind, looked at before anything loads them: a dense file of plain tensors.
+"""Check of a weights file before it is loaded: plain tensors that fill the file without gaps.
 
-It reads a safetensors header (8 bytes of length, JSON, data) and unpickles nothing.
+Reads the safetensors header (8 bytes of length, JSON, data). Unpickles nothing.
 """
 
 import json
@@ -18,14 +18,14 @@ _MOST_BYTES = 2**62
 
 
 class BadWeights(Exception):
-    """What is wrong with a weights file, in a line."""
+    """Raised for a bad weights file. The message is one line."""
 
 
 def number_types(data: bytes) -> set[str]:
-    """The number types of a weights file's tensors, as safetensors names them.
+    """Return the number types of the tensors in a weights file, as safetensors names them.
 
     Raises:
-        BadWeights: not a safetensors file, or one whose tensors do not fill it exactly.
+        BadWeights: The file is not a safetensors file, or its tensors do not fill it exactly.
     """
     if len(data) < 8:
         raise BadWeights("no weights were left")
@@ -48,10 +48,10 @@ def number_types(data: bytes) -> set[str]:
 
 
 def _tensor(told: dict[str, Any]) -> tuple[int, int, int, str]:
-    """Where a tensor's bytes begin and end, how many its shape and type ask for (-1 where more than any), and its type.
+    """Return first byte, end, expected bytes (-1 if beyond any file) and type of a tensor, from its header entry.
 
     Raises:
-        ValueError, TypeError, KeyError: it is not told as a tensor is.
+        ValueError, TypeError, KeyError: The entry is not that of a tensor.
     """
     first, last = told["data_offsets"]
     numbers = [first, last, *told["shape"]]

@@ -1,10 +1,11 @@
-"""Isolation: how strongly a sandbox's processes are kept apart from the rest of the machine.
+"""Isolation of a sandbox's processes from the rest of the machine.
 
-Three levels behind one small interface (`cell.Level`). The strongest that works here is used: *bubblewrap* on Linux,
-*sandbox-exec* on macOS. *process* trains the catalogue's own code where neither works, and a model's only where the user
-asks for it by name. In brackets: the candidate of tests/hostile/candidates/ that tries it.
+There are three levels behind one interface, `backend.Level`. The strongest level that works on this machine is used:
+*bubblewrap* on Linux, *sandbox-exec* on macOS. Where neither works, *process* trains code of the catalogue. It trains code of a
+model only if the user asks for it by name. Each name in
+brackets is the candidate in tests/hostile/candidates/ that tries the attack.
 
-Every level stops
+Every level stops a candidate from
     seeing our environment and open files [reads_its_own_environment, reads_the_environment_of_its_parent,
         reads_what_was_left_open]
     using more CPU or wall seconds than allowed [sums_a_huge_range, loops_in_a_regular_expression, sleeps_for_ever]
@@ -19,7 +20,7 @@ Every level stops
     bending what we read [links_its_folder_to_another, links_its_files_to_others, leaves_a_fifo_for_its_result,
         leaves_a_poisoned_pickle, replaces_what_saves, waits_for_the_verifier, prints_escape_sequences]
 
-*bubblewrap* stops too, and *process* does not
+*bubblewrap* also stops a candidate from the following; *process* does not
     reading the user's files, the run, the held-out text [reads_the_home_folder, reads_the_run_folder, reads_the_project,
         reads_the_held_out_data, reads_the_plays_where_they_are_installed, loads_a_shared_object]
     the network, names, sockets of other processes [opens_connections, resolves_names, asks_the_catalogue,
@@ -34,8 +35,8 @@ Every level stops
     rights of root and the kernel's wider surface [changes_its_user, raises_its_limits, makes_namespaces,
         mounts_file_systems, opens_devices, reads_the_kernels_log, uses_io_uring, calls_the_kernels_wider_surface]
 
-*sandbox-exec* is meant to stop what concerns files, the network and other processes; nobody has attacked it on a Mac yet.
-No level stops a hole in the kernel, or learning something from how fast the machine is.
+*sandbox-exec* is written to stop attacks on files, the network and other processes. It has not been tested on a Mac.
+No level stops an exploit of the kernel or a timing side channel.
 """
 
 from evo.errors import EvoError
@@ -52,25 +53,25 @@ LEVELS: tuple[Level, ...] = (Process(), SandboxExec(), Bubblewrap())
 
 
 def level(name: str) -> Level:
-    """The level called `name`."""
+    """Return the level called `name`."""
     return next(level for level in LEVELS if level.name == name)
 
 
 def strongest() -> Level:
-    """The strongest level that works here."""
+    """Return the strongest level that works on this machine."""
     return next(level for level in reversed(LEVELS) if not level.missing())
 
 
 def choose(asked: str, *, trusted: bool) -> Level:
-    """The level to use: the one asked for by name, else the strongest that works here.
+    """Return the level with the given name, or the strongest level that works on this machine.
 
     Args:
-        asked: a level's name, or "auto".
-        trusted: whether all code comes from the built-in catalogue.
+        asked: Name of a level, or "auto".
+        trusted: Whether all code comes from the built-in catalogue.
 
     Raises:
-        EvoError: the level asked for does not work here; or the code is not trusted, nothing stronger than *process* works
-            and that was not asked for.
+        EvoError: The named level does not work on this machine. Or `asked` is "auto", the code is not trusted and only
+            *process* works.
     """
     if asked != "auto":
         found = level(asked)
@@ -89,6 +90,6 @@ def choose(asked: str, *, trusted: bool) -> Level:
 
 
 def clear_leftovers() -> int:
-    """Remove what sandboxes left whose owner on this machine was killed; return how many scratch folders."""
+    """Remove control groups and scratch folders of killed owners on this machine. Return the number of scratch folders."""
     cgroups.clear_leftovers()
     return process.clear_leftovers()

@@ -1,4 +1,4 @@
-"""What every level of isolation gives: a cell, which is a sandbox's first process and the places where it may write."""
+"""Interface of an isolation level. A level starts a cell: the first process of a sandbox, with its writable folders."""
 
 import os
 import subprocess
@@ -11,16 +11,16 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be started.
+    """Description of the process to start.
 
     Attributes:
-        script: a Python script's path and arguments.
-        environment: variables beside the few that every sandbox has; nothing of ours comes along.
-        output: file descriptor for what it prints.
-        fds: file descriptors that it inherits under their own numbers.
-        masked: files and folders of which it may see nothing, even where a sandbox sees what is round them.
-        nodes: the machine's devices that it may use.
-        memory_bytes, scratch_bytes, processes: limits, for a level that can have the kernel keep them.
+        script: Path of a Python script and its arguments.
+        environment: Variables added to the fixed set of every sandbox. Our own environment is not inherited.
+        output: File descriptor for stdout and stderr.
+        fds: File descriptors that the process inherits under the same numbers.
+        masked: Files and folders that the process must not see, even if their parent folder is visible.
+        nodes: Device nodes that the process may use.
+        memory_bytes, scratch_bytes, processes: Limits, for levels that can have the kernel enforce them.
     """
 
     script: Sequence[str]
@@ -34,48 +34,48 @@ class Order:
     processes: int = 32
 
     def command(self) -> list[str]:
-        """The command line of the script."""
+        """Return the command line of the script."""
         return [sys.executable, "-s", "-P", "-B", "-u", *self.script]
 
     def variables(self, home: str) -> dict[str, str]:
-        """The whole environment, where the scratch folder is called `home`."""
+        """Return the whole environment. `home` is the path of the scratch folder inside the sandbox."""
         clean = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": home, "TMPDIR": f"{home}/tmp", "PYTHONHASHSEED": "0"}
         return {**clean, **self.environment}
 
 
 class Cell(Protocol):
-    """A started sandbox. All but `process` and `close` may be used once its first process has spoken."""
+    """A started sandbox. Except `process` and `close`, use its members only after its first process has sent a message."""
 
     process: "subprocess.Popen[bytes]"
-    """What ends it all, when it is killed."""
+    """Process whose death ends the whole sandbox."""
     home: str
-    """The scratch folder, as it is called inside."""
+    """Path of the scratch folder inside the sandbox."""
     owner: int | None
-    """The uid that all in it runs under; None where that is ours."""
+    """User id of every process in the sandbox. None if it is our own."""
 
     def launcher(self) -> int:
-        """The sandbox's first Python process, by its number out here."""
+        """Return the process id, outside the sandbox, of the first Python process in it."""
 
     def folders(self) -> list[int]:
-        """Descriptors of the folders in which it may write; the scratch folder first. The caller closes them."""
+        """Return descriptors of the writable folders, the scratch folder first. The caller closes them."""
 
     def used(self, enough: int) -> int:
-        """Bytes that lie there, counted no further than `enough`; an entry counts at least 4096."""
+        """Return the bytes in the writable folders. Each entry counts at least 4096. Counting may stop at `enough`."""
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel has killed something in it for want of memory."""
+        """Return whether the kernel killed a process of the sandbox because of its memory limit."""
 
     def close(self) -> None:
-        """Remove what was made for it; everything in it has been killed."""
+        """Remove the resources of the sandbox. Its processes must have been killed before."""
 
 
 class Level(Protocol):
-    """One strength of isolation."""
+    """One isolation level."""
 
     name: str
 
     def missing(self) -> str:
-        """Why it does not work here, in a line with the command that mends it; empty where it does."""
+        """Return why the level does not work on this machine, with the command that fixes it. Empty if it works."""
 
     def start(self, order: Order) -> Cell:
-        """Start a sandbox's first process."""
+        """Start the first process of a sandbox."""

@@ -1,7 +1,7 @@
-"""Level *bubblewrap* on Linux: namespaces of its own, and of the machine only what Python and torch need, read-only.
+"""Level *bubblewrap* on Linux: own namespaces, and a read-only view of only those files that Python and torch need.
 
-Started as root, bwrap keeps what it takes to drop to an unused uid of the sandbox's own with an empty bounding set: with
-capabilities dropped alone, code could still write the host's /proc/sys and fork past RLIMIT_NPROC.
+If started as root, bwrap keeps the capabilities that it needs to switch to an unused uid with an empty bounding set. Dropping
+capabilities alone is not enough: code could still write the host's /proc/sys and fork beyond RLIMIT_NPROC.
 """
 
 import functools
@@ -20,47 +20,47 @@ from evo.trainer.isolation import cgroups, seccomp
 from evo.trainer.isolation.backend import Order
 
 SCRATCH, TEMPORARY = "/sandbox", ("/tmp", "/dev/shm")
-"""Where a sandbox may write, as it sees it: each a tmpfs of its own size."""
+"""Writable folders as the sandbox sees them. Each is a tmpfs with its own size limit."""
 _TEMPORARY_BYTES = 64_000_000
 _SLACK_BYTES = 16_000_000
-"""By which the scratch folder is larger than its limit: who fills it has passed that."""
+"""Size of the scratch tmpfs beyond its limit, so that a full tmpfs always exceeds the limit."""
 _LAUNCHER_BYTES = 1_000_000_000
-"""Torch in the process that starts the jobs, beside them in the same control group."""
+"""Memory of torch in the launcher, which is in the same control group as the jobs."""
 _THREADS = 256
-"""Threads that a sandbox's processes may have beside their number: for the kernel both are tasks."""
+"""Tasks allowed beyond the process limit. The kernel counts threads and processes alike as tasks."""
 _ENTRY_BYTES = 4096
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _PARTS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/sys/devices/system/cpu")
 _GPU = ("/sys/bus/pci", "/sys/devices", "/sys/class/drm", "/sys/module/nvidia")
 _OF_GPUS = ("memfd_create",)
-"""System calls that a GPU's libraries may want, and nothing else does."""
+"""System calls that are allowed only where a GPU is used, because GPU libraries need them."""
 _OF_PYTHON = ("bin", "lib", "lib64", "include", "libexec", "pyvenv.cfg")
-"""What is shown of a Python installation; whatever else lies in its folder, a run for one, is not."""
+"""Visible parts of a Python installation. Anything else in its folder, such as a run, stays hidden."""
 _UIDS = (range(2_000_000_000, 2_000_100_000), range(64_000, 65_000))
-"""Of which one is a sandbox's own where we are root: those above users' and containers', or in a container that has only
-the lowest 65,536, a stretch that distributions leave alone.
+"""Ranges from which a sandbox takes an unused uid if we are root. The first lies above the uids of users and containers. The
+second is for containers that have only the lowest 65,536 uids; distributions do not assign it.
 """
 
 
 class Bubblewrap:
-    """The level."""
+    """The level *bubblewrap*."""
 
     name = "bubblewrap"
 
     def missing(self) -> str:
-        """Why it does not work here; it is tried once."""
+        """Return why bubblewrap does not work on this machine, or an empty string. The trial runs once a process."""
         if platform.system() != "Linux":
             return "bubblewrap is Linux's"
         return _tried()
 
     def start(self, order: Order) -> "BubbleCell":
-        """Start a sandbox's first process."""
+        """Start the first process of a sandbox."""
         return BubbleCell(order)
 
 
 class BubbleCell:
-    """A cell in namespaces of its own. Its folders are file systems in memory, which end with it."""
+    """A cell in its own namespaces. Its writable folders are in-memory file systems that vanish with it."""
 
     def __init__(self, order: Order) -> None:
         self.home, self.owner = SCRATCH, unused_uid(os.getpid())
@@ -91,22 +91,22 @@ class BubbleCell:
 
     @functools.cached_property
     def _first(self) -> int:
-        """The first process in its namespace of processes, by its number out here."""
+        """Return the process id, outside the sandbox, of the first process in its PID namespace."""
         with open(self._told, "rb", closefd=False) as file:
             return int(json.load(file)["child-pid"])
 
     def launcher(self) -> int:
-        """The sandbox's Python: what root's first process there started, or for other users that process itself."""
+        """Return the process id of the sandbox's Python: a child of the first process if we are root, else that process."""
         return self._first if self.owner is None else int(psutil.Process(self._first).children()[0].pid)
 
     def folders(self) -> list[int]:
-        """Descriptors of the scratch folder and the two others, taken before any code of a candidate runs."""
+        """Return descriptors of the scratch folder and the two temporary folders, opened before any candidate code runs."""
         names = [f"/proc/{self._first}/root{folder}" for folder in (SCRATCH, *TEMPORARY)]
         self._descriptors = [os.open(name, os.O_RDONLY | os.O_DIRECTORY) for name in names]
         return [os.dup(fd) for fd in self._descriptors]
 
     def used(self, enough: int) -> int:
-        """Bytes and entries of its file systems, which know of deleted files too."""
+        """Return the bytes used in the sandbox's file systems, deleted but open files included."""
         total = 0
         for fd in self._descriptors:
             state = os.fstatvfs(fd)
@@ -114,11 +114,11 @@ class BubbleCell:
         return total
 
     def ran_out_of_memory(self) -> bool:
-        """Whether its control group says so."""
+        """Return whether the control group reports a kill for lack of memory."""
         return self._group.ran_out_of_memory()
 
     def close(self) -> None:
-        """Let go of its folders and its control group."""
+        """Close the descriptors and remove the control group."""
         for fd in (self._told, *self._descriptors):
             os.close(fd)
         self._group.close()
@@ -151,7 +151,7 @@ def _tried() -> str:
 
 
 def _install(package: str) -> str:
-    """The command that installs a package of the system's."""
+    """Return the command that installs a system package."""
     commands = {
         "apt-get": f"sudo apt-get install {package}",
         "dnf": f"sudo dnf install {package}",
@@ -163,7 +163,7 @@ def _install(package: str) -> str:
 
 
 def _interpreter() -> list[Path]:
-    """What Python needs to start here, and no more: of this environment, and of the installation that it came from."""
+    """Return the paths that Python needs to start: parts of this environment and of its base installation."""
     prefixes = [Path(folder) for folder in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)]
     found = [prefix / part for prefix in dict.fromkeys(prefixes) for part in _OF_PYTHON]
     real = Path(os.path.realpath(sys.executable))
@@ -208,7 +208,7 @@ def arguments(order: Order, *, uid: int | None, laws: int | None, info: int) -> 
 
 
 def unused_uid(number: int) -> int | None:
-    """A uid that no user has, one for each `number` (a process id); None where we are not root and cannot change ours."""
+    """Return an unused uid for `number`, a process id. Return None if we are not root and cannot change our uid."""
     if os.geteuid() != 0:
         return None
     first, _, count = (int(word) for word in Path("/proc/self/uid_map").read_text().splitlines()[0].split())
@@ -217,7 +217,7 @@ def unused_uid(number: int) -> int | None:
 
 
 def _system() -> list[str]:
-    """The system's libraries and programs, read-only; links stay links."""
+    """Return read-only binds of the system's libraries and programs. Symbolic links stay links."""
     line: list[str] = []
     for name in _SYSTEM:
         if os.path.islink(name):
@@ -262,7 +262,7 @@ def _masks(paths: Sequence[Path]) -> list[str]:
 
 
 def _descriptor_of(data: bytes | None) -> int | None:
-    """A file descriptor from which `data` can be read."""
+    """Return a file descriptor from which `data` can be read, or None for None."""
     if data is None:
         return None
     fd = os.memfd_create("laws")

@@ -1,6 +1,6 @@
-"""Control groups of Linux: one a sandbox, where this process may make them, so that the kernel itself keeps the limits of
-memory and of tasks for all of it together. Where none can be made nothing is lost but that: RLIMIT_DATA and RLIMIT_NPROC
-and our own counting remain.
+"""Linux control groups, one a sandbox, through which the kernel limits memory and tasks of the sandbox as a whole.
+
+Where this process may not create control groups, RLIMIT_DATA, RLIMIT_NPROC and our own counting still apply.
 """
 
 import contextlib
@@ -19,17 +19,17 @@ _JOIN = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 125; shift;
 
 
 class Group:
-    """One sandbox's groups: none, one of version 2, or of version 1 one for memory and one for tasks."""
+    """Control groups of one sandbox: none, one of cgroup v2, or two of cgroup v1 (memory and tasks)."""
 
     def __init__(self, folders: list[Path]) -> None:
         self._folders = folders
 
     def before(self) -> list[str]:
-        """Words of a command line before it, with which it joins the groups and then becomes what follows."""
+        """Return a command-line prefix that joins the groups and then executes the command after it."""
         return ["/bin/sh", "-c", _JOIN, "sh", *map(str, self._folders), "--"] if self._folders else []
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel has killed a process in it for want of memory."""
+        """Return whether the kernel killed a process of the groups because of the memory limit."""
         for folder in self._folders:
             for name in ("memory.events", "memory.oom_control"):
                 with contextlib.suppress(OSError):
@@ -38,7 +38,7 @@ class Group:
         return False
 
     def close(self) -> None:
-        """Remove the groups; the last process in them may take a moment to go."""
+        """Remove the groups. Retry for a while, because the last process may take a moment to exit."""
         for folder in self._folders:
             for _ in range(100):
                 with contextlib.suppress(FileNotFoundError):
@@ -51,7 +51,7 @@ class Group:
 
 
 def make(memory_bytes: int, tasks: int) -> Group:
-    """A group with limits on what all processes in it take together; an empty one where none can be made."""
+    """Return a group that limits all its processes together, or an empty group if none can be created."""
     name = f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     for above, limits in _places(memory_bytes, tasks):
         folders = [folder / name for folder in above]
@@ -69,7 +69,7 @@ def make(memory_bytes: int, tasks: int) -> Group:
 
 
 def clear_leftovers() -> None:
-    """Remove groups whose owner on this machine was killed."""
+    """Remove groups of killed owners on this machine."""
     for above, _ in _places(0, 0):
         for folder in above:
             for left in folder.glob(f"{glob.escape(_PREFIX)}*-*"):
@@ -80,7 +80,7 @@ def clear_leftovers() -> None:
 
 
 def _places(memory: int, tasks: int) -> list[tuple[list[Path], list[dict[str, int]]]]:
-    """Folders below which groups might be made, with what limits: below our own group, or beside it."""
+    """Return candidate parent folders for new groups with the limits to write: below our own group, or beside it."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Level *process*: a process group of its own with a clean environment, in a scratch folder on the disk."""
+"""Level *process*: an own process group with a clean environment and a scratch folder on disk."""
 
 import glob
 import os
@@ -18,25 +18,25 @@ _PREFIX = f"evo-{platform.node()}-"
 
 
 class Process:
-    """The level."""
+    """The level *process*."""
 
     name = "process"
 
     def missing(self) -> str:
-        """Nothing, anywhere."""
+        """Return an empty string: the level works everywhere."""
         return ""
 
     def start(self, order: Order) -> "FolderCell":
-        """Start a sandbox's first process."""
+        """Start the first process of a sandbox."""
         return FolderCell(order, lambda scratch: [])
 
 
 class FolderCell:
-    """A cell whose scratch folder lies among the temporary files of this machine.
+    """A cell whose scratch folder is in the temporary folder of this machine.
 
     Args:
-        order: what is started.
-        before: words of the command line before it, told the scratch folder.
+        order: The process to start.
+        before: Function from the scratch folder to a command-line prefix.
     """
 
     def __init__(self, order: Order, before: Callable[[Path], list[str]]) -> None:
@@ -59,19 +59,19 @@ class FolderCell:
             raise
 
     def launcher(self) -> int:
-        """The process that was started."""
+        """Return the process id of the started process."""
         return self.process.pid
 
     def folders(self) -> list[int]:
-        """A descriptor of the scratch folder."""
+        """Return a descriptor of the scratch folder."""
         return [os.open(self._scratch, os.O_RDONLY | os.O_DIRECTORY)]
 
     def used(self, enough: int) -> int:
-        """Bytes allocated in the scratch folder; what is deleted and still open is not seen."""
+        """Return the bytes allocated in the scratch folder. Deleted files that are still open are not counted."""
         return disk_bytes(self._scratch, enough)
 
     def ran_out_of_memory(self) -> bool:
-        """Never known."""
+        """Return False: this level cannot tell."""
         return False
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class FolderCell:
 
 
 def clear_leftovers() -> int:
-    """Remove scratch folders whose owner on this machine was killed; return how many."""
+    """Remove scratch folders of killed owners on this machine. Return their number."""
     left = []
     for path in Path(tempfile.gettempdir()).glob(f"{glob.escape(_PREFIX)}*-*"):
         owner = path.name.removeprefix(_PREFIX).split("-")[0]

@@ -1,6 +1,6 @@
-"""Level *sandbox-exec*: the same on macOS, as a profile of its own sandbox. Nobody has run it on a Mac yet.
+"""Level *sandbox-exec* on macOS: a profile for the system's own sandbox. It has not been run on a Mac.
 
-A rule that stands later wins. What is not allowed is refused; a process and its children keep the profile for life.
+In a profile a later rule wins, and anything not allowed is refused. A process and its children keep the profile until they exit.
 """
 
 import functools
@@ -21,18 +21,18 @@ _SERVICES = ("com.apple.MTLCompilerService", "com.apple.system.opendirectoryd.li
 
 
 class SandboxExec:
-    """The level."""
+    """The level *sandbox-exec*."""
 
     name = "sandbox-exec"
 
     def missing(self) -> str:
-        """Why it does not work here; it is tried once."""
+        """Return why sandbox-exec does not work on this machine, or an empty string. The trial runs once a process."""
         if platform.system() != "Darwin":
             return "sandbox-exec is macOS's"
         return _tried()
 
     def start(self, order: Order) -> FolderCell:
-        """Start a sandbox's first process."""
+        """Start the first process of a sandbox."""
         return FolderCell(order, lambda scratch: _before(scratch, order))
 
 
@@ -62,12 +62,12 @@ def _before(scratch: Path, order: Order) -> list[str]:
 
 
 def profile(scratch: Path, readable: Sequence[Path], masked: Sequence[Path]) -> str:
-    """A profile: no network, no other process, nothing of the user's to be read, one folder to write in.
+    """Return a profile without network, other processes or the user's files, and with one writable folder.
 
     Args:
-        scratch: where it may write.
-        readable: what it may read beside the system's libraries.
-        masked: what it may not, though it lies below one of those.
+        scratch: The writable folder.
+        readable: Readable paths beside the system libraries.
+        masked: Paths below `readable` that are not readable.
     """
     paths: list[Path | str] = [*_SYSTEM, *readable, scratch]
     reads = " ".join(f"(subpath {_quoted(name)})" for name in paths)
@@ -92,6 +92,6 @@ def profile(scratch: Path, readable: Sequence[Path], masked: Sequence[Path]) -> 
 
 
 def _quoted(name: Path | str) -> str:
-    """A string of a profile. /tmp and /var are links on macOS, and rules are about what they lead to."""
+    """Return a path as a string of a profile. Resolve links: on macOS /tmp and /var are links, and rules match the targets."""
     real = Path(name).resolve() if isinstance(name, Path) else name
     return '"' + str(real).replace("\\", "\\\\").replace('"', '\\"') + '"'

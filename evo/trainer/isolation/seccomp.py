@@ -1,6 +1,6 @@
-"""System calls that no sandbox needs and an attacker would like: a filter for the kernel, in its own bytecode (cBPF).
+"""Seccomp filter (cBPF bytecode) that refuses system calls which a sandbox does not need and an attack could use.
 
-Numbers and constants are those of Linux (asm/unistd_64.h, linux/seccomp.h, linux/audit.h). It allows what it does not name.
+Numbers and constants are from Linux (asm/unistd_64.h, linux/seccomp.h, linux/audit.h). Calls that are not listed are allowed.
 """
 
 import platform
@@ -9,14 +9,14 @@ from collections.abc import Collection
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _NUMBERS = {  # name: (x86_64, aarch64)
-    # of other processes' memory
+    # memory of other processes
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
-    # of memory that no process maps, and nobody counts
+    # memory that no process maps and that is not counted
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
-    # of places that outlive a process, and so a pass of the verifier
+    # storage that outlives a process, and so a pass of the verifier
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
@@ -24,7 +24,7 @@ _NUMBERS = {  # name: (x86_64, aarch64)
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
-    # of namespaces and file systems
+    # namespaces and file systems
     "unshare": (272, 97),
     "setns": (308, 268),
     "mount": (165, 40),
@@ -34,7 +34,7 @@ _NUMBERS = {  # name: (x86_64, aarch64)
     "open_tree": (428, 428),
     "move_mount": (429, 429),
     "fsopen": (430, 430),
-    # of the kernel's wider surface
+    # attack surface of the kernel
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
@@ -53,7 +53,7 @@ _NUMBERS = {  # name: (x86_64, aarch64)
 _CLONE, _CLONE3 = (56, 220), 435
 _CLONE_NEWUSER = 0x10000000
 _SOCKET, _AF_PACKET = (41, 198), 17
-"""Families of sockets from this number on are refused: raw packets, the host of a virtual machine, the kernel's ciphers."""
+"""Socket families from this number on are refused: raw packets, vsock, the kernel's crypto interface."""
 _X32 = 0x40000000
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data, little-endian
@@ -62,13 +62,13 @@ _EPERM, _ENOSYS = 1, 38
 
 
 def program(machine: str = "", allowed: Collection[str] = ()) -> bytes | None:
-    """The filter for this machine's processor (or another's, by its name), None where its numbers are not known.
+    """Return the filter for a processor architecture, or None if its system call numbers are not known.
+
+    clone3 fails with ENOSYS, so that the C library falls back to clone, whose flags the filter can check.
 
     Args:
-        machine: the processor's name.
-        allowed: calls that are not refused here.
-
-    clone3 is answered with "no such call", so that the C library falls back to clone, whose flags can be looked at.
+        machine: Name of the architecture. Default: this machine's.
+        allowed: Listed calls that are not refused.
     """
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
@@ -99,5 +99,5 @@ def program(machine: str = "", allowed: Collection[str] = ()) -> bytes | None:
 
 
 def _refuse(test: int, value: int, error: int) -> list[tuple[int, int, int, int]]:
-    """Two steps: where the test holds, the call fails with `error`."""
+    """Return the two instructions that make a call fail with `error` if the test holds."""
     return [(test, 0, 1, value), (_RETURN, 0, 0, _REFUSE | error)]
