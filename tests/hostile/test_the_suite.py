@@ -40,7 +40,7 @@ def test_level_process_says_why_it_does_not_claim_to_stop_a_candidate():
 
 
 def test_what_each_level_stops_is_told_with_the_candidate_that_tries_it():
-    both, stronger = isolation.__doc__.split("*bubblewrap* stops too")
+    both, stronger = isolation.__doc__.split("*bubblewrap* also stops")
     told = [set(re.findall(r"\w+", " ".join(re.findall(r"\[([^]]*)\]", text)))) for text in (both, stronger)]
     stopped = [{c.name for c in candidates() if not c.beyond}, {c.name for c in candidates() if c.beyond}]
     assert told == stopped

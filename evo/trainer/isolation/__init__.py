@@ -20,7 +20,7 @@ Every level stops a candidate from
     bending what we read [links_its_folder_to_another, links_its_files_to_others, leaves_a_fifo_for_its_result,
         leaves_a_poisoned_pickle, replaces_what_saves, waits_for_the_verifier, prints_escape_sequences]
 
-*bubblewrap* also stops a candidate from the following; *process* does not
+*bubblewrap* also stops a candidate from, and *process* does not
     reading the user's files, the run, the held-out text [reads_the_home_folder, reads_the_run_folder, reads_the_project,
         reads_the_held_out_data, reads_the_plays_where_they_are_installed, loads_a_shared_object]
     the network, names, sockets of other processes [opens_connections, resolves_names, asks_the_catalogue,
