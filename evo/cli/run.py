@@ -23,6 +23,15 @@ Generations = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda or mps.", rich_help_panel=MACHINE)]
 Slots = Annotated[int | None, typer.Option(help="Number of trainings that run at once.", rich_help_panel=MACHINE)]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", help="Name of the model. Default: the built-in catalogue.", rich_help_panel=MODEL),
+]
+BaseUrl = Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible endpoint.", rich_help_panel=MODEL)]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Kind of server: openai, gateway, ollama, lmstudio, vllm, llamacpp, mlx.", rich_help_panel=MODEL),
+]
 BudgetUsd = Annotated[
     float | None,
     typer.Option(help="US dollars that the run may spend. Needs the prices of the models.", rich_help_panel=BUDGET),
@@ -75,18 +84,9 @@ def run(
     data_path: Annotated[
         str | None, typer.Option(help="Tiny-Shakespeare file, with --data shakespeare.", rich_help_panel=TASK)
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Name of the model. Default: the built-in catalogue.", rich_help_panel=MODEL)
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="URL of an OpenAI-compatible endpoint.", rich_help_panel=MODEL)
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Kind of server: openai, gateway, ollama, lmstudio, vllm, llamacpp, mlx.", rich_help_panel=MODEL
-        ),
-    ] = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    preset: Preset = None,
     gguf: Annotated[
         str | None,
         typer.Option(help="GGUF file of a local model, served by this run (extra `local`).", rich_help_panel=MODEL),

@@ -91,14 +91,16 @@ class Dispatcher:
         config: Configuration of the run.
         proposer: Proposer that sends a request.
         budget: Budget of the run.
-        resume: Command that resumes the run, for error messages.
+        run: Name of the run, for the commands in error messages.
         say: Called with one line when an endpoint goes down or comes back.
     """
 
     def __init__(
-        self, config: Config, proposer: Proposers, budget: Budget, resume: str, say: Callable[[str], None]
+        self, config: Config, proposer: Proposers, budget: Budget, run: str, say: Callable[[str], None]
     ) -> None:
-        self._proposer, self._budget, self._resume, self._say = proposer, budget, resume, say
+        self._proposer, self._budget, self._say = proposer, budget, say
+        self._resume = f"evo resume {run}"
+        self._doctor = f"evo doctor --config population/{run}/config.toml"
         self._patience = config.patience_minutes * 60.0
         self._lines = {model.display_name: _ModelState(model) for model in config.model}
         self.waiting = 0
@@ -143,7 +145,7 @@ class Dispatcher:
         finally:
             self.waiting -= 1
         if reply["refused"]:
-            raise EvoError(reply["refused"], hint=f"run `evo doctor`, then `{self._resume}`", kind="endpoint")
+            raise EvoError(reply["refused"], hint=f"run `{self._doctor}`, then `{self._resume}`", kind="endpoint")
         if reply["outage"]:
             return (
                 reply
@@ -153,7 +155,7 @@ class Dispatcher:
                     "cost_usd": None,
                 }
             )
-        _check_rejections(line, reply, self._resume)
+        _check_rejections(line, reply, f"run `{self._doctor}`, then `{self._resume}`")
         line.answered_at = time.monotonic()
         if line.down_since is not None:
             self._say(f"{called} answers again; the search continues")
@@ -221,7 +223,7 @@ def _may_help(line: _ModelState, failed: list[float], state: tenacity.RetryCallS
     return bool(reply["outage"]) and not its_own
 
 
-def _check_rejections(line: _ModelState, reply: Mapping[str, Any], resume: str) -> None:
+def _check_rejections(line: _ModelState, reply: Mapping[str, Any], remedy: str) -> None:
     """Count refused requests and raise an error if an endpoint refuses every request.
 
     Raises:
@@ -231,7 +233,7 @@ def _check_rejections(line: _ModelState, reply: Mapping[str, Any], resume: str) 
     line.has_answered = line.has_answered or not reply["rejected"]
     if line.rejections >= _REJECTIONS and not line.has_answered:
         said = f"{line.model.display_name} refused each of {_REJECTIONS} requests: {reply['reason']}"
-        hint = f"run `evo doctor`, then `{resume}`, or start a run with another [[model]] table"
+        hint = f"{remedy}, or start a run with another [[model]] table"
         raise EvoError(said, hint=hint, kind="endpoint")
 
 

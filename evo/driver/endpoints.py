@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 from evo.catalogue import CatalogueServer, faults
-from evo.config import Config, Model
+from evo.config import CATALOGUE, Config, Model
 from evo.errors import EvoError
 from evo.lineage.runs import find
 from evo.proposer import key
@@ -169,6 +169,12 @@ def check_prices(config: Config) -> None:
 
 
 def _check_endpoint(model: Model) -> None:
+    if model.preset and model.name == CATALOGUE:
+        raise EvoError(
+            f"expected the name of a model with preset {model.preset}, found none",
+            hint=f"add --model NAME, a model that the {model.preset} server lists",
+            kind="config",
+        )
     where = endpoint(model)
     parts = urlsplit(where.base_url)
     if "@" in parts.netloc or parts.query or parts.fragment:
@@ -179,4 +185,8 @@ def _check_endpoint(model: Model) -> None:
         )
     wrong = asyncio.run(Proposer(where, model).preflight())
     if wrong:
-        raise EvoError(wrong, hint="run `evo doctor`; no prompt was sent and nothing was trained", kind="endpoint")
+        raise EvoError(
+            wrong,
+            hint="check it with `evo doctor` and the same options; no prompt was sent and nothing was trained",
+            kind="endpoint",
+        )

@@ -88,7 +88,7 @@ class Driver:
         self._trainers, self._watcher = trainers, watcher
         self.lineage = Lineage(folder.path)
         self.budget = Budget(folder.config.budget, self.lineage.read("calls"))
-        self._asking = Dispatcher(folder.config, proposer, self.budget, f"evo resume {folder.name}", watcher.note)
+        self._asking = Dispatcher(folder.config, proposer, self.budget, folder.name, watcher.note)
         self._proposing = Conversations(folder.config, self.lineage, self._asking, self.budget)
         self.stopped = ""
         self.search = Search(folder.config, folder.seeds)

@@ -45,10 +45,16 @@ def endpoint(settings: Model, environ: Mapping[str, str] | None = None) -> Endpo
     """Return the endpoint of `settings` with its key from the environment.
 
     Raises:
-        EvoError: There is no key and the endpoint is not on this machine.
+        EvoError: The address is not an HTTP URL, or there is no key and the endpoint is not on this machine.
     """
     environ = os.environ if environ is None else environ
     base_url = settings.base_url or settings.server_preset.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    if not base_url.startswith(("http://", "https://")):
+        raise EvoError(
+            f"expected a base_url that begins with http:// or https://, found {base_url!r}",
+            hint="for a server on this machine, for example http://localhost:8000/v1",
+            kind="endpoint",
+        )
     key = environ.get(settings.key_variable, "")
     if not key and not is_here(base_url):
         raise EvoError(

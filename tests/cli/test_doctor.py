@@ -1,4 +1,7 @@
+from typer.testing import CliRunner
+
 from evo.cli import doctor
+from evo.cli.app import app
 from evo.config import Config
 from evo.trainer import isolation
 
@@ -28,3 +31,13 @@ def test_the_doctor_names_the_level_that_was_asked_for_and_the_stronger_ones_tha
     _, said = doctor._isolation(Config(isolation="process"))
     assert said.startswith("process; ")
     assert all(f"not {level.name}: " in said for level in isolation.LEVELS[1:])
+
+
+def test_the_doctor_checks_the_endpoint_that_the_options_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr(doctor, "_endpoint", lambda settings: seen.append(settings.model[0]) or (True, "seen"))
+    for check in ("_device", "_ray", "_isolation", "_data"):
+        monkeypatch.setattr(doctor, check, lambda settings: (True, ""))
+    done = CliRunner().invoke(app, ["doctor", "--model", "m", "--base-url", "http://localhost:8000/v1", "--json"])
+    assert (done.exit_code, seen[0].name, seen[0].base_url) == (0, "m", "http://localhost:8000/v1")

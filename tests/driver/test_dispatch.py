@@ -56,7 +56,7 @@ def made(proposer, notes=None, budget=None, patience=60.0, calls=(), **model):
     settings = Config(model=(Model(name="m", **model),), patience_minutes=patience, budget=budget or config.Budget())
     kept = Budget(settings.budget, calls)
     said = notes.append if notes is not None else lambda _: None
-    return Dispatcher(settings, proposer, kept, "evo resume r", said), kept
+    return Dispatcher(settings, proposer, kept, "r", said), kept
 
 
 def ask(asking, count=1):

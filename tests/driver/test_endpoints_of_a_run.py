@@ -41,6 +41,18 @@ def test_what_cannot_be_asked_is_refused(tmp_path):
     assert "no run has the name" in refusal(tmp_path, Model(answers_from="none")).message
 
 
+def test_an_address_without_a_scheme_is_refused_with_an_example(tmp_path):
+    refused = refusal(tmp_path, Model(name="m", base_url="localhost:8000/v1"))
+    assert refused.message == "expected a base_url that begins with http:// or https://, found 'localhost:8000/v1'"
+    assert "http://localhost:8000/v1" in refused.hint
+
+
+def test_a_preset_without_a_model_is_refused(tmp_path):
+    refused = refusal(tmp_path, Model(preset="ollama"))
+    assert refused.message == "expected the name of a model with preset ollama, found none"
+    assert "--model NAME" in refused.hint
+
+
 def test_an_address_is_frozen_with_the_run(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:7/v1")
     assert endpoints.frozen(Model(name="m")).base_url == "http://localhost:7/v1"

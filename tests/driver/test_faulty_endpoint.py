@@ -41,7 +41,7 @@ def two_hundred(server, **budget):
     settings = Model(name=MODEL, base_url=server.base_url, max_tokens=2000, retries=10, **QUICK)
     whole = Config(model=(settings,), budget=config.Budget(**budget), patience_minutes=1.0)
     direct, kept = Direct(settings, server.base_url), Budget(whole.budget, ())
-    asking = Dispatcher(whole, direct, kept, "evo resume r", lambda _: None)
+    asking = Dispatcher(whole, direct, kept, "r", lambda _: None)
 
     async def all_of_them():
         asked = (asking.ask(MODEL, MESSAGES, seed) for seed in range(COUNT))
@@ -84,9 +84,7 @@ def test_an_endpoint_that_goes_and_comes_back_is_waited_for(quick):
     with Server("openai") as server:
         settings = Model(name=MODEL, base_url=server.base_url, retries=1, **QUICK)
         whole = Config(model=(settings,), patience_minutes=1.0)
-        asking = Dispatcher(
-            whole, Direct(settings, server.base_url), Budget(whole.budget, ()), "evo resume r", notes.append
-        )
+        asking = Dispatcher(whole, Direct(settings, server.base_url), Budget(whole.budget, ()), "r", notes.append)
 
         async def down_and_up():
             server.down("503")
