@@ -38,7 +38,7 @@ def locate(kind: str, name: str, suffix: str = "") -> Path:
             return path.resolve()
     known = sorted({p.name.removesuffix(suffix) for p in [*_children(Path.cwd() / kind), *_children(builtin() / kind)]})
     raise EvoError(
-        f"{kind}/ holds no {name!r}",
+        f"there is no file or folder {name}" if "/" in name else f"{kind}/ holds no {name!r}",
         hint=f"available: {', '.join(known) or 'none'}; or give a path",
         kind="config" if kind == "configs" else "evaluator" if kind == "evaluators" else "persona",
     )

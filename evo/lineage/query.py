@@ -108,7 +108,17 @@ def sql(population: Path, text: str, run: str | None = None, parameters: Sequenc
         if not isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
             _name_damage(population, text, run)
         first = re.sub(r"\s+", " ", str(error).split("\n\n")[0])
-        raise EvoError(f"SQL: {first}", hint="`evo sql --schema` lists tables and columns", kind="usage") from None
+        raise EvoError(f"SQL: {first}", hint=_sql_hint(first, text), kind="usage") from None
+
+
+def _sql_hint(error: str, text: str) -> str:
+    """Return what to change in a query that DuckDB refuses with `error`."""
+    unknown = re.search(r'Referenced column "([^"]+)" (?:was )?not found', error)
+    if unknown and f'"{unknown[1]}"' in text:
+        return f"write text in single quotes: '{unknown[1]}'"
+    if re.search(r"Table with name runs does not exist", error):
+        return "`evo runs --json` lists runs; each table has a column `run`"
+    return "`evo sql --schema` lists tables and columns"
 
 
 def _current(column: schema.Column) -> str:

@@ -99,11 +99,8 @@ def find(population: Path, name: str | None, *, unfinished: bool = False) -> Pat
         path = population / name
         if not (path / "run.json").is_file():
             known = ", ".join(run.name for run in summaries(population)[-5:]) or "none"
-            raise EvoError(
-                f"no run has the name {name!r}",
-                hint=f"latest runs: {known}",
-                kind="usage",
-            )
+            number = f"candidate {name} of a run: `evo show RUN {name}`; " if name.isdecimal() else ""
+            raise EvoError(f"no run has the name {name!r}", hint=f"{number}latest runs: {known}", kind="usage")
         return path
     runs = [run for run in summaries(population) if not (unfinished and run.state == "finished")]
     if not runs:

@@ -107,6 +107,11 @@ def test_an_unknown_evaluator_seed_or_config_is_answered_with_what_there_is(tmp_
     assert "tiny_gpt" in evo(tmp_path, "run", "--evaluator", "tiny", code=1)
     assert "isaac_newton" in evo(tmp_path, "run", "--personas", "newtonn", code=1)
     assert "demo" in evo(tmp_path, "run", "--config", "nightly", code=2)
+    assert "there is no file or folder /none/x.toml" in evo(tmp_path, "run", "--config", "/none/x.toml", code=2)
+
+
+def test_the_number_of_a_candidate_in_place_of_a_run_is_answered_with_both(tmp_path):
+    assert "`evo show RUN 13`" in evo(tmp_path, "show", "13", code=2)
 
 
 def test_a_folder_with_too_little_text_is_refused(tmp_path):
