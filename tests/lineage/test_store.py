@@ -184,7 +184,7 @@ def test_sql_sees_every_table_of_every_run_and_empty_ones_too(tmp_path):
             run.append(
                 "trainings",
                 (0, replicate),
-                [a_row("trainings", 0, replicate=replicate, status="ok", val_loss=loss, cost=1.0)],
+                [a_row("trainings", 0, replicate=replicate, status="ok", val_loss=loss, relative_cost=1.0)],
             )
     assert query.sql(tmp_path, "SELECT run, val_loss FROM candidates ORDER BY run").rows == [
         ("one", 2.5),
