@@ -20,7 +20,7 @@ CHANGES = (
             harness.ask(b"p", job["probe_rows"], job["block_size"])
             os._exit(0)
         train_job.save_file = linked
-        train_job.leave = lambda result: None
+        train_job.write_result = lambda result: None
         train_job.probe_logits = leaves
         """
     ),
