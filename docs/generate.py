@@ -9,33 +9,13 @@ import typer
 
 from evo import config
 from evo.cli.app import app
+from evo.cli.run import KEYS
 from evo.evaluator import Spec
 from evo.lineage.schema import TABLES
 from evo.status import Status
 
 REFERENCE = Path(__file__).parent / "reference.md"
 STATED = re.compile(r" ?Default: (.+?)\.(?= |$)")
-SETS = {
-    "generations": "generations",
-    "population": "population",
-    "seed": "seed",
-    "selection": "selection.rule",
-    "max_cost": "selection.max_cost",
-    "evaluator": "evaluator",
-    "data_path": "data.path",
-    "base_url": "model.base_url",
-    "preset": "model.preset",
-    "gguf": "model.gguf",
-    "answers_from": "model.answers_from",
-    "budget_usd": "budget.usd",
-    "budget_tokens": "budget.tokens",
-    "budget_hours": "budget.hours",
-    "budget_candidates": "budget.candidates",
-    "isolation": "isolation",
-    "device": "workers.device",
-    "slots": "workers.slots",
-}
-"""Configuration keys that options of `evo run` set. The default of such an option is the key's."""
 INHERITED = {("evo run", "data"): "the evaluator's", ("evo prompt", "evaluator"): "the configuration's"}
 """Defaults that neither the program nor the help text states."""
 
@@ -105,8 +85,8 @@ def _default(parameter, path):
         return INHERITED[path, parameter.name], meaning
     if parameter.name == "config":
         return "`default`", meaning
-    if path == "evo run" and parameter.name in SETS:
-        value = _value(SETS[parameter.name])
+    if path == "evo run" and parameter.name in KEYS:
+        value = _value(KEYS[parameter.name])
         return "unset" if value in (None, "") else f"`{value}`", meaning
     return "unset", meaning
 

@@ -9,7 +9,7 @@ import typer
 
 from evo import workspace
 from evo.cli import output
-from evo.cli.run import BaseUrl, ModelName, Preset, default_config
+from evo.cli.run import BaseUrl, ModelName, Preset, load_config
 from evo.errors import EvoError
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check everything that a run needs and print what to do about each problem. Exit 1 if something is missing."""
-    from evo import config as configuration
-
-    path = workspace.locate("configs", config, ".toml") if config else default_config()
-    flags = {"model.name": model, "model.base_url": base_url, "model.preset": preset}
-    settings = configuration.load(path, {key: value for key, value in flags.items() if value is not None})
+    settings = load_config(config, model=model, base_url=base_url, preset=preset)
     checks: dict[str, Callable[[], Finding]] = {
         "device": lambda: _device(settings),
         "ray": lambda: _ray(settings),

@@ -71,13 +71,11 @@ def _of_baseline(
     who: persona.Persona, evaluator: str | None, config: str | None, form: str | None
 ) -> tuple[list["Part"], int | None, list[str]]:
     """Return the parts of a persona's first prompt, its token limit, and notes for the user."""
-    from evo import config as configuration
     from evo import evaluator as evaluators
     from evo.cli import run
     from evo.proposer import prompt as prompts
 
-    found = workspace.locate("configs", config, ".toml") if config else run.default_config()
-    resolved = configuration.load(found, {"evaluator": evaluator} if evaluator is not None else {})
+    resolved = run.load_config(config, evaluator=evaluator)
     files = evaluators.load(workspace.locate("evaluators", resolved.evaluator)).baseline
     limit = _room(resolved)
     parts = prompts.parts(who, files, prompts.Outcome(None), form=_form(form, resolved), limit=limit)

@@ -11,12 +11,36 @@ from evo.cli.output import counted
 from evo.errors import EvoError
 
 if TYPE_CHECKING:
-    from evo.config import Model
+    from evo.config import Config, Model
     from evo.driver.run_folder import RunFolder
 
 SEARCH, TASK, MODEL, BUDGET, MACHINE = "Search", "Task", "Model", "Budget", "Machine"
 """Panels of the help screen."""
 
+KEYS = {
+    "generations": "generations",
+    "population": "population",
+    "seed": "seed",
+    "personas": "seeds",
+    "evaluator": "evaluator",
+    "data": "data.source",
+    "data_path": "data.path",
+    "model": "model.name",
+    "base_url": "model.base_url",
+    "preset": "model.preset",
+    "gguf": "model.gguf",
+    "answers_from": "model.answers_from",
+    "budget_usd": "budget.usd",
+    "budget_tokens": "budget.tokens",
+    "budget_hours": "budget.hours",
+    "budget_candidates": "budget.candidates",
+    "selection": "selection.rule",
+    "max_cost": "selection.max_cost",
+    "isolation": "isolation",
+    "device": "workers.device",
+    "slots": "workers.slots",
+}
+"""Configuration key that each option sets, by the option's name."""
 Generations = Annotated[
     int | None,
     typer.Option("--generations", "-g", help="Number of generations after generation 0.", rich_help_panel=SEARCH),
@@ -119,31 +143,32 @@ def run(
     A flag wins over an EVO_* variable (EVO_MODEL__BASE_URL), which wins over the config file, which wins over the default.
     """
     source, path = _data(data, data_path)
-    flags: dict[str, Any] = {
-        "generations": generations,
-        "population": population,
-        "seed": seed,
-        "seeds": personas if seeds is None else seeds,
-        "evaluator": evaluator,
-        "data.source": source,
-        "data.path": path,
-        "model.name": model,
-        "model.base_url": base_url,
-        "model.preset": preset,
-        "model.gguf": gguf,
-        "model.answers_from": answers_from,
-        **_budget(budget_usd, budget_tokens, budget_hours, budget_candidates),
-        "selection.rule": selection,
-        "selection.max_cost": max_cost,
-        "isolation": isolation,
-        "workers.device": device,
-        "workers.slots": slots,
-    }
-    from evo import config as configuration
     from evo.driver import session
 
-    found = workspace.locate("configs", config, ".toml") if config else default_config()
-    resolved = configuration.load(found, {key: value for key, value in flags.items() if value is not None})
+    resolved = load_config(
+        config,
+        generations=generations,
+        population=population,
+        seed=seed,
+        personas=personas if seeds is None else seeds,
+        evaluator=evaluator,
+        data=source,
+        data_path=path,
+        model=model,
+        base_url=base_url,
+        preset=preset,
+        gguf=gguf,
+        answers_from=answers_from,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+        budget_hours=budget_hours,
+        budget_candidates=budget_candidates,
+        selection=selection,
+        max_cost=max_cost,
+        isolation=isolation,
+        device=device,
+        slots=slots,
+    )
     if dry_run:
         for line in session.forecast(resolved):
             print(line)
@@ -170,13 +195,41 @@ def resume(
     """
     from evo.lineage.runs import find
 
-    changes: dict[str, Any] = {"generations": generations, "workers.device": device, "workers.slots": slots}
-    changes |= _budget(budget_usd, budget_tokens, budget_hours, budget_candidates)
+    changes = _flags(
+        generations=generations,
+        device=device,
+        slots=slots,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+        budget_hours=budget_hours,
+        budget_candidates=budget_candidates,
+    )
     path = find(workspace.population(), run, unfinished=generations is None)
-    _go(path, {key: value for key, value in changes.items() if value is not None})
+    _go(path, changes)
 
 
-def default_config() -> Path | None:
+def load_config(name: str | None, **options: Any) -> "Config":
+    """Load a configuration and apply the command-line options that were given.
+
+    Args:
+        name: TOML file, or a name in configs/. None for `configs/default.toml`, if there is one.
+        options: Values by option, as in `KEYS`. None for an option that was not given.
+
+    Raises:
+        EvoError: There is no such file, or a value is invalid.
+    """
+    from evo import config as configuration
+
+    path = workspace.locate("configs", name, ".toml") if name else _default_config()
+    return configuration.load(path, _flags(**options))
+
+
+def _flags(**options: Any) -> dict[str, Any]:
+    """Return the values of the options that were given, by configuration key."""
+    return {KEYS[option]: value for option, value in options.items() if value is not None}
+
+
+def _default_config() -> Path | None:
     """Return the path of `configs/default.toml` in this workspace, else of the built-in one."""
     try:
         return workspace.locate("configs", "default", ".toml")
@@ -237,10 +290,6 @@ def _data(data: str | None, path: str | None) -> tuple[str | None, str | None]:
         hint="put the text file into a folder of its own and give that folder",
         kind="usage",
     )
-
-
-def _budget(usd: float | None, tokens: int | None, hours: float | None, candidates: int | None) -> dict[str, Any]:
-    return {"budget.usd": usd, "budget.tokens": tokens, "budget.hours": hours, "budget.candidates": candidates}
 
 
 def _proposers(run: "RunFolder") -> str:
