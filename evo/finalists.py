@@ -19,6 +19,8 @@ TIMING = 900_000
 """Replicate of a training that repeats the first one on the same seeds to measure its seconds again."""
 VERDICT = 1_000_000
 """First replicate of the trainings of a verdict."""
+CODED = ((VERDICT, "verdict"), (TIMING, "timing"), (REPAIR, "repair"))
+"""First replicate of each coded purpose, highest first."""
 
 
 def seeds_of(seed: int, replicate: int) -> tuple[int, int]:
@@ -33,12 +35,9 @@ def purpose(number: int, replicate: int) -> str:
         number: Number of the candidate. Only the baseline, 0, is trained for calibration.
         replicate: Replicate number of the training.
     """
-    if replicate >= VERDICT:
-        return "verdict"
-    if replicate >= TIMING:
-        return "timing"
-    if replicate >= REPAIR:
-        return "repair"
+    for first, name in CODED:
+        if replicate >= first:
+            return name
     if replicate == 0:
         return "search"
     return "calibration" if number == BASELINE else "finalist"

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from evo.errors import EvoError
-from evo.finalists import REPAIR, TIMING, VERDICT
+from evo.finalists import CODED
 from evo.lineage import schema
 
 _SCORES = """
@@ -17,7 +17,7 @@ CREATE VIEW scores AS
 WITH told AS (
     SELECT run, id, count(*) AS trainings, avg(val_loss) AS mean_loss, stddev_samp(val_loss) AS sd,
            avg(text_se) AS text_se, median(cpu_seconds) AS cpu_seconds, median(relative_cost) AS relative_cost
-    FROM trainings WHERE status = 'ok' AND val_loss IS NOT NULL AND purpose NOT IN ('timing', 'repair') GROUP BY run, id
+    FROM trainings WHERE status = 'ok' AND val_loss IS NOT NULL AND purpose <> 'timing' GROUP BY run, id
 ), pooled AS (
     SELECT run, sqrt(sum((trainings - 1) * sd * sd) / sum(trainings - 1)) AS pooled_sd
     FROM told WHERE trainings > 1 GROUP BY run
@@ -37,9 +37,9 @@ FROM told LEFT JOIN candidates base ON base.run = told.run AND base.id = told.ba
 """
 
 _PURPOSE = (
-    f"CASE WHEN replicate >= {VERDICT} THEN 'verdict' WHEN replicate >= {TIMING} THEN 'timing' "
-    f"WHEN replicate >= {REPAIR} THEN 'repair' WHEN replicate = 0 THEN 'search' "
-    "WHEN id = 0 THEN 'calibration' ELSE 'finalist' END"
+    "CASE "
+    + " ".join(f"WHEN replicate >= {first} THEN '{name}'" for first, name in CODED)
+    + " WHEN replicate = 0 THEN 'search' WHEN id = 0 THEN 'calibration' ELSE 'finalist' END"
 )
 """`finalists.purpose` in SQL, for lineages before schema 4."""
 _MADE_OF = {"scores": "trainings", "credit": "candidates"}
@@ -116,7 +116,7 @@ def _sql_hint(error: str, text: str) -> str:
     unknown = re.search(r'Referenced column "([^"]+)" (?:was )?not found', error)
     if unknown and f'"{unknown[1]}"' in text:
         return f"write text in single quotes: '{unknown[1]}'"
-    if re.search(r"Table with name runs does not exist", error):
+    if "Table with name runs does not exist" in error:
         return "`evo runs --json` lists runs; each table has a column `run`"
     return "`evo sql --schema` lists tables and columns"
 
