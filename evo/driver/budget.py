@@ -83,37 +83,40 @@ class Budget:
     ) -> AsyncIterator[Reservation]:
         """Reserve the highest possible price of one request while the block runs. Wait for room if other requests are in flight.
 
-        The block sets the actual price in the yielded bill.
+        The block sets the actual price in the yielded reservation.
 
         Raises:
             BudgetSpent: There is no room, and no request in flight could free any.
         """
         asked = most_tokens(list(messages))
-        bill = Reservation(asked + max_tokens, price(model, asked, max_tokens) or 0.0)
+        reservation = Reservation(asked + max_tokens, price(model, asked, max_tokens) or 0.0)
         async with self._landed:
-            while said := self._too_much(bill):
+            while said := self._too_much(reservation):
                 if not self._flying:
                     raise BudgetSpent(said)
                 await self._landed.wait()
-            self._flying.append(bill)
+            self._flying.append(reservation)
         try:
-            yield bill
+            yield reservation
         finally:
-            self._flying.remove(bill)
-            self.spent.tokens += bill.tokens
-            self.spent.usd += bill.usd
+            self._flying.remove(reservation)
+            self.spent.tokens += reservation.tokens
+            self.spent.usd += reservation.usd
             async with self._landed:
                 self._landed.notify_all()
 
-    def _too_much(self, bill: Reservation) -> str:
-        """Return the reason if a bill has no room in the budget, else an empty string."""
+    def _too_much(self, reservation: Reservation) -> str:
+        """Return the reason if the reservation has no room in the budget, else an empty string."""
         usd, tokens = self._settings.usd, self._settings.tokens
-        bills = [*self._flying, bill]
-        if usd is not None and self.spent.usd + sum(one.usd for one in bills) > usd + 1e-12:
-            return f"the budget of ${usd:g} has no room for another request of up to ${bill.usd:.4f}: ${self.spent.usd:.4f} spent"
-        if tokens is not None and self.spent.tokens + sum(one.tokens for one in bills) > tokens:
+        reservations = [*self._flying, reservation]
+        if usd is not None and self.spent.usd + sum(one.usd for one in reservations) > usd + 1e-12:
             return (
-                f"the budget of {tokens} tokens has no room for another request of up to {bill.tokens}: "
+                f"the budget of ${usd:g} has no room for another request of up to ${reservation.usd:.4f}: "
+                f"${self.spent.usd:.4f} spent"
+            )
+        if tokens is not None and self.spent.tokens + sum(one.tokens for one in reservations) > tokens:
+            return (
+                f"the budget of {tokens} tokens has no room for another request of up to {reservation.tokens}: "
                 f"{self.spent.tokens} spent"
             )
         return ""

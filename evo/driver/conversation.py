@@ -35,12 +35,12 @@ class Conversations:
     Args:
         config: Configuration of the run.
         lineage: Lineage that the answers are written to.
-        asking: Sender of requests.
+        dispatcher: Sender of requests.
         budget: Budget that admits candidates.
     """
 
-    def __init__(self, config: Config, lineage: Lineage, asking: Dispatcher, budget: Budget) -> None:
-        self._config, self._lineage, self._asking, self._budget = config, lineage, asking, budget
+    def __init__(self, config: Config, lineage: Lineage, dispatcher: Dispatcher, budget: Budget) -> None:
+        self._config, self._lineage, self._dispatcher, self._budget = config, lineage, dispatcher, budget
 
     async def write(
         self, number: int, model: Model, who: Persona, wanted: Mapping[str, Any], worked: Sequence[str]
@@ -78,7 +78,11 @@ class Conversations:
             return "the gene's text is not recorded, and the code was already requested"
         if model.is_catalogue:
             return "the catalogue cannot write genes"
-        return "" if self._asking.fits(model.display_name, messages) else "the request does not fit the model's context"
+        return (
+            ""
+            if self._dispatcher.fits(model.display_name, messages)
+            else "the request does not fit the model's context"
+        )
 
     async def propose(
         self,
@@ -127,9 +131,9 @@ class Conversations:
                 found["summary"] = _first_line(heard.prose)
             found["attempts"] = attempt
             spent["first_status"] = spent["first_status"] or found["status"]
-            twin = best.get("status") == Status.DUPLICATE  # kept unless its repair succeeds
-            best = found if not twin or failure is None else best | {"attempts": attempt}
-            if failure is None or (twin and failure.status == Status.DUPLICATE) or not _is_repairable(failure):
+            is_duplicate = best.get("status") == Status.DUPLICATE  # kept unless its repair succeeds
+            best = found if not is_duplicate or failure is None else best | {"attempts": attempt}
+            if failure is None or (is_duplicate and failure.status == Status.DUPLICATE) or not _is_repairable(failure):
                 break
             talk.reply(call, failure)
         return best | spent
@@ -157,7 +161,7 @@ class Conversations:
         """Return the recorded answer, or request and record it. Return None if there is no room for a repair request."""
         if recorded := self._lineage.read_record("calls", number, attempt):
             return recorded[0]
-        if best and not self._asking.fits(called, messages):
+        if best and not self._dispatcher.fits(called, messages):
             return None
         try:
             call = await self._request(number, attempt, called, messages, most)
@@ -173,7 +177,7 @@ class Conversations:
     ) -> Row:
         """Request one answer and return it as a row."""
         seed = rng.answer_seed(self._config.seed, number, attempt)
-        reply = await self._asking.ask(called, messages, seed, lambda: self._budget.admit(number), most)
+        reply = await self._dispatcher.ask(called, messages, seed, lambda: self._budget.admit(number), most)
         taken = ("finish_reason", "status", "reason", "reasoning", "latency_s", "input_tokens", "output_tokens")
         counted = ("cost_usd", "requests", "lost_tokens", "lost_usd")
         return {

@@ -100,7 +100,7 @@ class Dispatcher:
     ) -> None:
         self._proposer, self._budget, self._say = proposer, budget, say
         self._resume = f"evo resume {run}"
-        self._doctor = f"evo doctor --config population/{run}/config.toml"
+        self._remedy = f"run `evo doctor --config population/{run}/config.toml`, then `{self._resume}`"
         self._patience = config.patience_minutes * 60.0
         self._lines = {model.display_name: _ModelState(model) for model in config.model}
         self.waiting = 0
@@ -145,7 +145,7 @@ class Dispatcher:
         finally:
             self.waiting -= 1
         if reply["refused"]:
-            raise EvoError(reply["refused"], hint=f"run `{self._doctor}`, then `{self._resume}`", kind="endpoint")
+            raise EvoError(reply["refused"], hint=self._remedy, kind="endpoint")
         if reply["outage"]:
             return (
                 reply
@@ -155,7 +155,7 @@ class Dispatcher:
                     "cost_usd": None,
                 }
             )
-        _check_rejections(line, reply, f"run `{self._doctor}`, then `{self._resume}`")
+        _check_rejections(line, reply, self._remedy)
         line.answered_at = time.monotonic()
         if line.down_since is not None:
             self._say(f"{called} answers again; the search continues")
@@ -179,17 +179,17 @@ class Dispatcher:
         """Send one request, with its price reserved in the budget, and add lost answers to `spent`."""
         model, room = line.model, max(_LEAST_ANSWER, _room(line.model, messages))
         most = room if limit is None else min(limit, room)
-        async with self._budget.reserve(model, messages, most) as bill:
+        async with self._budget.reserve(model, messages, most) as reservation:
             await line.rate.wait(most_tokens(messages) + most)
             if not spent["requests"]:
                 admit()
             spent["requests"] += 1
             reply = await self._proposer.ask(model.display_name, messages, seed, most)
-            _settle(bill, model, messages, reply)
+            _settle(reservation, model, messages, reply)
         if reply["outage"]:
-            spent["lost_tokens"] += bill.tokens
+            spent["lost_tokens"] += reservation.tokens
         if reply["outage"] or None in (reply["input_tokens"], reply["output_tokens"]):
-            spent["lost_usd"] += bill.usd
+            spent["lost_usd"] += reservation.usd
         return reply
 
     def _note_outage(self, line: _ModelState, state: tenacity.RetryCallState) -> None:
@@ -243,19 +243,21 @@ def _room(model: Model, messages: Sequence[Mapping[str, str]]) -> int:
     return min(model.max_tokens, left)
 
 
-def _settle(bill: Reservation, model: Model, messages: Sequence[Mapping[str, str]], reply: Mapping[str, Any]) -> None:
-    """Set the bill to the actual price: zero if the endpoint did no work, an upper bound if the price is unknown."""
+def _settle(
+    reservation: Reservation, model: Model, messages: Sequence[Mapping[str, str]], reply: Mapping[str, Any]
+) -> None:
+    """Set the reservation to the actual price: zero if the endpoint did no work, an upper bound if the price is unknown."""
     if not reply["worked"]:
-        bill.tokens, bill.usd = 0, 0.0
+        reservation.tokens, reservation.usd = 0, 0.0
         return
     if reply["outage"]:
         return  # no endpoint reports the tokens of an answer that broke off: keep the reserved price
     if reply["input_tokens"] is not None and reply["output_tokens"] is not None:
-        bill.tokens = reply["input_tokens"] + reply["output_tokens"]
-        bill.usd = price(model, reply["input_tokens"], reply["output_tokens"]) or 0.0
+        reservation.tokens = reply["input_tokens"] + reply["output_tokens"]
+        reservation.usd = price(model, reply["input_tokens"], reply["output_tokens"]) or 0.0
         return
     asked, said = most_counted(messages, reply["text"], reply["reasoning"])
-    bill.tokens, bill.usd = asked + said, price(model, asked, said) or 0.0
+    reservation.tokens, reservation.usd = asked + said, price(model, asked, said) or 0.0
 
 
 def _seconds_to_wait(state: tenacity.RetryCallState) -> float:

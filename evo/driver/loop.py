@@ -88,8 +88,8 @@ class Driver:
         self._trainers, self._watcher = trainers, watcher
         self.lineage = Lineage(folder.path)
         self.budget = Budget(folder.config.budget, self.lineage.read("calls"))
-        self._asking = Dispatcher(folder.config, proposer, self.budget, folder.name, watcher.note)
-        self._proposing = Conversations(folder.config, self.lineage, self._asking, self.budget)
+        self._dispatcher = Dispatcher(folder.config, proposer, self.budget, folder.name, watcher.note)
+        self._conversations = Conversations(folder.config, self.lineage, self._dispatcher, self.budget)
         self.stopped = ""
         self.search = Search(folder.config, folder.seeds)
         self._clock = self.search.selector.holds_clock
@@ -140,7 +140,7 @@ class Driver:
         plan = replace(self.search.plan(number), persona=persona.from_json(row["persona"]))
         messages, base = self._messages(plan, model), self._base_files(plan)
         try:
-            await self._proposing.ask_again(number, model.display_name, messages, base, files_of(row) or None)
+            await self._conversations.ask_again(number, model.display_name, messages, base, files_of(row) or None)
         except BudgetSpent as spent:
             self.stopped = self.stopped or str(spent)
 
@@ -152,10 +152,10 @@ class Driver:
         """
         self._trainings.read()
         rows = self.lineage.read("candidates")
-        ending = FinalStage(self._folder, self.lineage, self._trainings)
-        await self._stage(*ending.finals(rows))
-        await self._stage(*ending.verdict_trainings(rows, look_at))
-        ending.give_verdict(rows, look_at)
+        final_stage = FinalStage(self._folder, self.lineage, self._trainings)
+        await self._stage(*final_stage.finals(rows))
+        await self._stage(*final_stage.verdict_trainings(rows, look_at))
+        final_stage.give_verdict(rows, look_at)
 
     async def _stage(self, said: str, works: Sequence[Coroutine[Any, Any, Row]]) -> None:
         if works:
@@ -178,7 +178,7 @@ class Driver:
                         self.search.tell(finished)
                         self._watcher.row(finished)
                 tasks |= {asyncio.ensure_future(work) for work in due()}
-                self._watcher.tick(self._asking.waiting, self._trainers.busy, self._trainers.slots)
+                self._watcher.tick(self._dispatcher.waiting, self._trainers.busy, self._trainers.slots)
         finally:
             for task in tasks:
                 task.cancel()
@@ -230,7 +230,7 @@ class Driver:
             row = self._empty_row(plan) | {"status": str(Status.NO_ANSWER), "reason": error.message}
             return row | {"asked": model.display_name} | (spent_on(calls) if calls else {})
         judge = functools.partial(self._judge, plan)
-        made = await self._proposing.propose(
+        made = await self._conversations.propose(
             plan.id, model.display_name, messages, self._base_files(plan), judge, calls
         )
         return self._empty_row(plan) | {"asked": model.display_name} | made
@@ -242,7 +242,9 @@ class Driver:
             return plan, []
         assert plan.persona is not None
         worked = prompt_history.worked(self.search.readable_rows(plan.id))
-        who, record, calls = await self._proposing.write(plan.id, model, plan.persona, plan.operators[place], worked)
+        who, record, calls = await self._conversations.write(
+            plan.id, model, plan.persona, plan.operators[place], worked
+        )
         operators = (*plan.operators[:place], record, *plan.operators[place + 1 :])
         return replace(plan, persona=who, operators=operators), calls
 
@@ -255,12 +257,12 @@ class Driver:
             row |= {"status": str(refused.status), "reason": refused.reason}
             return row, Failure(refused.status, refused.reason)
         row["code_hash"] = code_hash(files)
-        twin = self.search.duplicate_of(plan.id, row["code_hash"])
-        if twin is not None:
+        original = self.search.duplicate_of(plan.id, row["code_hash"])
+        if original is not None:
             for column in ("val_loss", "relative_cost", "seconds", "n_params"):
-                row[column] = twin[column]
-            same = f"the same code as candidate {twin['id']}" + ("" if twin["id"] else ", the baseline")
-            row |= {"status": str(Status.DUPLICATE), "reason": same, "duplicate_of": twin["id"]}
+                row[column] = original[column]
+            same = f"the same code as candidate {original['id']}" + ("" if original["id"] else ", the baseline")
+            row |= {"status": str(Status.DUPLICATE), "reason": same, "duplicate_of": original["id"]}
             return row, Failure(Status.DUPLICATE, same)
         tried = attempt if may_mend else None
         training = await self._trainings.train(plan.id, 0, files, early_stop=self._early_stop(plan.id), attempt=tried)

@@ -124,13 +124,13 @@ class Trainer:
                 "wall_seconds": min(limits.wall_seconds, 2 * _SHORT_SECONDS),
             }
         )
-        left = self._left(sandbox, self._known)
-        feed = self._feed(job, left, few)
+        snapshot = self._snapshot(sandbox, self._known)
+        feed = self._feed(job, snapshot, few)
         try:
-            result = self._train(sandbox, job, feed, left, short)
+            result = self._train(sandbox, job, feed, snapshot, short)
             if feed.cut_off and not result.get("certain"):
                 return
-            model = self._model(sandbox, job, result, left)
+            model = self._model(sandbox, job, result, snapshot)
             _raise_unless_ok(probes.verify(model, self._known, len(self._known), least_windows=2 * self._rows))
         except SandboxFailure as failure:
             if failure.status == Status.TIMEOUT or (feed.cut_off and failure.status not in _CERTAIN):
@@ -141,10 +141,10 @@ class Trainer:
         limits = self.evaluator.spec.limits
         if job.cpu_seconds is not None:
             limits = limits.model_copy(update={"cpu_seconds": min(limits.cpu_seconds, job.cpu_seconds)})
-        left = self._left(sandbox, self._tokens["heldout"])
-        feed, early_stop, failed = self._feed(job, left), EarlyStopWatch(sandbox.scratch, job.early_stop), None
+        snapshot = self._snapshot(sandbox, self._tokens["heldout"])
+        feed, early_stop, failed = self._feed(job, snapshot), EarlyStopWatch(sandbox.scratch, job.early_stop), None
         try:
-            result = self._train(sandbox, job, feed, left, limits, early_stop)
+            result = self._train(sandbox, job, feed, snapshot, limits, early_stop)
         except SandboxFailure as failure:
             failed = failure
         usage = sandbox.usage
@@ -166,7 +166,7 @@ class Trainer:
         began = time.perf_counter()
         judgement.stage = VERIFICATION
         try:
-            self._verify(self._model(sandbox, job, result, left), judgement, test=job.test)
+            self._verify(self._model(sandbox, job, result, snapshot), judgement, test=job.test)
         finally:
             judgement.verify_seconds = time.perf_counter() - began
 
@@ -175,7 +175,7 @@ class Trainer:
         sandbox: Sandbox,
         job: Job,
         feed: BatchFeed,
-        left: "_Snapshot",
+        snapshot: "_Snapshot",
         limits: Limits,
         watch: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
@@ -186,17 +186,19 @@ class Trainer:
         for name, content in files.items():
             sandbox.scratch.write(name, content)
         code = sandbox.train(feed, limits, watch)
-        written = sandbox.scratch.read("out/result.json", _RESULT_BYTES) if left.windows is None else left.result
+        written = (
+            sandbox.scratch.read("out/result.json", _RESULT_BYTES) if snapshot.windows is None else snapshot.result
+        )
         return _result(written, code, sandbox.output_tail())
 
-    def _model(self, sandbox: Sandbox, job: Job, result: dict[str, Any], left: "_Snapshot") -> probes.Model:
+    def _model(self, sandbox: Sandbox, job: Job, result: dict[str, Any], snapshot: "_Snapshot") -> probes.Model:
         """Return the trained model in the form that the probes query.
 
         Raises:
             SandboxFailure: if the weights or probe logits are missing or invalid.
         """
         vocab_size, block_size = self.evaluator.vocab_size, self.evaluator.block_size
-        if left.windows is None:
+        if snapshot.windows is None:
             raise SandboxFailure(Status.CRASHED, "the training ended without saying that its weights were saved")
         count = 4 * self._rows * block_size * vocab_size
         data = sandbox.scratch.read("out/probe.bin", count)
@@ -206,10 +208,10 @@ class Trainer:
         if not np.isfinite(trained).all():
             raise SandboxFailure(Status.NOT_FINITE, "the trained model's logits are not finite")
         try:
-            half = bool(weights.number_types(left.weights) & {"F16", "BF16"})
+            half = bool(weights.number_types(snapshot.weights) & {"F16", "BF16"})
         except weights.BadWeights as wrong:
             raise SandboxFailure(Status.NOT_REBUILDABLE, f"weights.safetensors: {wrong}") from None
-        files: dict[str, str | bytes] = {**job.files, "out/weights.safetensors": left.weights}
+        files: dict[str, str | bytes] = {**job.files, "out/weights.safetensors": snapshot.weights}
         servers = itertools.count(1)
 
         def fresh() -> scorer.Ask:
@@ -220,7 +222,7 @@ class Trainer:
             sandbox.serve()
             return lambda windows: sandbox.logits(windows, vocab_size)
 
-        return probes.Model(fresh, vocab_size, block_size, half, left.salt, left.windows, trained)
+        return probes.Model(fresh, vocab_size, block_size, half, snapshot.salt, snapshot.windows, trained)
 
     def _verify(self, model: probes.Model, judgement: Judgement, *, test: bool) -> None:
         """Score and probe the trained model.
@@ -246,13 +248,13 @@ class Trainer:
             score.text_se,
         )
 
-    def _left(self, sandbox: Sandbox, tokens: scorer.Tokens) -> "_Snapshot":
+    def _snapshot(self, sandbox: Sandbox, tokens: scorer.Tokens) -> "_Snapshot":
         return _Snapshot(sandbox.scratch, tokens, self.evaluator, self._secret)
 
-    def _feed(self, job: Job, left: "_Snapshot", stop_after: int | None = None) -> BatchFeed:
+    def _feed(self, job: Job, snapshot: "_Snapshot", stop_after: int | None = None) -> BatchFeed:
         evaluator = self.evaluator
         sizes = evaluator.batch_size, evaluator.block_size
-        return BatchFeed(self._tokens, *sizes, job.data_seed, evaluator.spec.batches, left.take, stop_after)
+        return BatchFeed(self._tokens, *sizes, job.data_seed, evaluator.spec.batches, snapshot.take, stop_after)
 
     def _job_json(self, job: Job, arguments: Any = None, dice: int = 0) -> str:
         """Return the content of job.json.
