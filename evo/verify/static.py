@@ -3,10 +3,15 @@
 Both files are refused if they bypass a setting: by indirect access to names (exec, globals(), sys.modules, frames, ...), by
 replacing attributes of harness, time, torch, numpy or random, or by seeding a generator.
 
-Syntax does not show: an attribute whose name is computed (`getattr(torch, "manual" + "_seed")`); a module passed through a
-container, an attribute or a call (`patch(harness)`); a builtin used before the file binds its name; text that a library runs
-(timeit, pickle, annotations); a loop that ignores its setting. The run-time check covers these: our own process counts the
-batches drawn.
+Syntax does not show:
+
+- an attribute whose name is computed (`getattr(torch, "manual" + "_seed")`)
+- a module passed through a container, an attribute or a call (`patch(harness)`)
+- a builtin used before the file binds its name
+- text that a library runs (timeit, pickle, annotations)
+- a loop that ignores its setting
+
+The run-time check covers these: our own process counts the batches drawn.
 """
 
 import ast
