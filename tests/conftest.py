@@ -28,8 +28,8 @@ def seeds() -> list[persona.Persona]:
     return [seed.persona for seed in persona.load_seeds(ROOT / "seeds")]
 
 
-def write_small_evaluator(folder: Path) -> Path:
-    """tiny_gpt cut down to a training of a blink, over a small text of its own."""
+def write_small_evaluator(folder: Path, **settings: int) -> Path:
+    """Write a tiny_gpt that trains in a fraction of a second on a small text of its own. `settings` replace its own."""
     words = [chr(97 + a) + chr(97 + b) * 2 for a in range(26) for b in range(0, 26, 5)]
     rng = random.Random(7)
     text = folder / "text"
@@ -38,7 +38,7 @@ def write_small_evaluator(folder: Path) -> Path:
         lines = [" ".join(rng.choices(words, k=9)) for _ in range(250)]
         (text / f"part{number}.txt").write_text("\n".join(lines), encoding="utf-8")
     source = ROOT / "evaluators" / "tiny_gpt"
-    sizes = {"batch_size": 4, "block_size": 16, "max_iters": 4, "eval_interval": 2, "eval_batches": 1}
+    sizes = {"batch_size": 4, "block_size": 16, "max_iters": 4, "eval_interval": 2, "eval_batches": 1} | settings
     train = (source / "train_mps.py").read_text(encoding="utf-8")
     for name, value in sizes.items():
         train = re.sub(rf"^{name} = \d+", f"{name} = {value}", train, flags=re.MULTILINE)

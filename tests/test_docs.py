@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").rglob("*.md") if p.name != "reference.md")]
 PROMPT = re.compile(r"^\$ (?P<command>.+)$", re.MULTILINE)
 CONSOLE = re.compile(r"^```console\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
-ALLOWED = {"make", "git", "export", "caffeinate"}
+ALLOWED = {"make", "git", "export", "cd", "caffeinate"}
 
 
 def commands(page):
